@@ -1,0 +1,47 @@
+# One command surface: the README, CI and everybody's fingers use these.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+# Strict editable installs list every file, so a new file asks for a new install.
+SOURCES := $(shell find host plugins sandbox -type f -not -path '*/__pycache__/*')
+FILES  := $(VENV)/.files
+# mypy sees the three folders as one package through the strict editable install.
+EDITABLE := --config-settings editable_mode=strict
+
+.PHONY: run test check bench clean
+.DEFAULT_GOAL := run
+
+$(VENV)/.pip:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip 'setuptools>=77'
+	touch $@
+
+# Changes only when a file comes or goes: its content is the list of the package's files.
+$(FILES): $(VENV)/.pip $(SOURCES)
+	@echo '$(sort $(SOURCES))' | cmp -s - $@ || echo '$(sort $(SOURCES))' > $@
+
+$(VENV)/.run: $(FILES) setup.cfg
+	$(BIN)/python -m pip install --quiet --editable . $(EDITABLE)
+	touch $@
+
+$(VENV)/.dev: $(FILES) setup.cfg
+	$(BIN)/python -m pip install --quiet --editable '.[dev]' $(EDITABLE)
+	touch $@ $(VENV)/.run
+
+run: $(VENV)/.run
+	$(BIN)/trimtab run
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy -p trimtab
+	$(BIN)/mypy tests benchmarks
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

@@ -1,0 +1,328 @@
+"""The one door for plugins: everything a plugin may import lives here (a test pins the names).
+
+A plugin is a module or object with functions marked :data:`hookimpl`; the hooks are specified in
+``trimtab.plugins.hookspecs``. Installed plugins are found through the entry point group ``trimtab.plugins``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import msgspec
+import pluggy
+
+from trimtab.engine.batch import Events
+from trimtab.engine.run import HandlerRun
+from trimtab.engine.script import HandlerSpec, Script, ScriptHost
+from trimtab.errors import (
+    CodecError,
+    Fault,
+    OutsideError,
+    PluginError,
+    Problem,
+    ScriptError,
+    SinkError,
+    SourceError,
+    TrimtabError,
+)
+
+if TYPE_CHECKING:
+    from starlette.routing import BaseRoute
+
+__all__ = [
+    "Binding",
+    "Codec",
+    "CodecError",
+    "Discoverer",
+    "DiscovererContext",
+    "Events",
+    "Fault",
+    "HandlerRun",
+    "HandlerSpec",
+    "Notice",
+    "OutsideError",
+    "PluginError",
+    "Problem",
+    "Records",
+    "Script",
+    "ScriptEngine",
+    "ScriptError",
+    "ScriptHost",
+    "ScriptInstance",
+    "Sink",
+    "SinkContext",
+    "SinkError",
+    "SinkKind",
+    "Snapshot",
+    "Source",
+    "SourceContext",
+    "SourceError",
+    "SourceKind",
+    "TrimtabError",
+    "hookimpl",
+]
+
+hookimpl = pluggy.HookimplMarker("trimtab")
+"""Marks a function of a plugin as the implementation of the hook of that name."""
+
+Options = TypeVar("Options", bound=msgspec.Struct)
+
+
+# --- sources -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """Some consecutive records of a source, as read: the unit in which sources deliver.
+
+    ``data``: one record a line, separated by (not ended by) ``\\n``; a record never contains a raw newline.
+    ``start``: position of the first record. With ``positions`` None, positions are byte offsets: each record's
+    is ``start`` plus its offset in ``data``. Else ``positions`` gives one number a record, ascending.
+    ``partition``: what positions count in (a file's identity, a start of the host, ...). Partition and
+    position make the ``event.id``, so they must be the same when the same record is read again.
+    """
+
+    data: bytes
+    start: int = 0
+    positions: Sequence[int] | None = None
+    partition: str = ""
+
+
+class Codec(ABC):
+    """How the bytes of one record become one event. Stateless; called in the host process, must not block."""
+
+    name: str
+    lines: bool = True
+    """Records of this codec never contain a newline, so they can be told apart in a file or a pipe."""
+    is_json: bool = False
+    """Records are JSON texts already; :meth:`to_json` is skipped and the lanes check them."""
+
+    @abstractmethod
+    def to_json(self, record: bytes) -> bytes:
+        """Return the event as JSON text in one line. Raises :class:`CodecError` with the reason."""
+
+
+class SourceContext(ABC):
+    """What the host gives a source. Made by the host, one a source."""
+
+    name: str
+    folder: Path
+    """The folder of the configuration file: relative paths start here."""
+    codec: Codec
+    partition: str
+    """A partition for sources that count their own records: different in every run of the host."""
+
+    @abstractmethod
+    async def deliver(self, records: Records) -> asyncio.Future[None]:
+        """Hand records to the stream; waits while the lanes are busy (backpressure).
+
+        Returns a future that is done once every record was handled and what the scripts emitted was taken by
+        the sinks. A source may ignore it; one that acknowledges to its own origin waits for it.
+        """
+
+    @abstractmethod
+    async def reject(self, record: bytes, position: int, reason: str) -> None:
+        """Put a record that is not valid into the dead letters. The stream goes on."""
+
+    @abstractmethod
+    def has_room(self) -> bool:
+        """Whether :meth:`deliver` would take records at once. For sources that answer 'busy' instead of waiting."""
+
+
+class Source(ABC):
+    """One stream of events."""
+
+    @abstractmethod
+    async def run(self) -> None:
+        """Read and deliver until the end. Called once, in the host's event loop; must not block it.
+
+        Return when a finite source is exhausted. Cancelled when the host drains: what was delivered before is
+        still handled. Raise :class:`SourceError` with ``retryable`` True to be started again after a back-off.
+        """
+
+    def routes(self) -> Sequence[BaseRoute]:
+        """HTTP routes that the host serves for this source, below ``/sources/NAME``. Called once, before run."""
+        return ()
+
+
+@dataclass(frozen=True, slots=True)
+class SourceKind(Generic[Options]):
+    """A type of source: ``name`` is the ``type`` in the configuration, ``options`` the struct of its own keys.
+
+    ``create`` is called once at start, may check what the options alone cannot say, and raises
+    :class:`TrimtabError` with a message for the operator. It must not open anything.
+    """
+
+    name: str
+    options: type[Options]
+    create: Callable[[Options, SourceContext], Source]
+    finite: Callable[[Options], bool] = lambda _options: False
+    """Whether a source with these options ends by itself."""
+
+
+# --- sinks -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SinkContext:
+    """What the host gives a sink: its name and the folder of the configuration file."""
+
+    name: str
+    folder: Path
+
+
+class Sink(ABC):
+    """Where emitted values go. All calls come from the host's event loop, never two at a time."""
+
+    async def open(self) -> None:  # noqa: B027 - optional
+        """Called once before the first write. Raise :class:`SinkError` to refuse the start."""
+
+    @abstractmethod
+    async def write(self, lines: bytes, count: int) -> None:
+        """Take ``count`` values, each one JSON text ended by a newline. Waiting here slows the stream down.
+
+        Raise :class:`SinkError`: retryable, and the same lines come again after a back-off; else they go to the
+        dead letters. All or nothing where the outside system allows it: lines that were taken before an error
+        come again.
+        """
+
+    async def close(self) -> None:  # noqa: B027 - optional
+        """Called once after the last write, also when a write failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class SinkKind(Generic[Options]):
+    """A type of sink: ``name`` is the ``type`` in the configuration, ``options`` the struct of its own keys."""
+
+    name: str
+    options: type[Options]
+    create: Callable[[Options, SinkContext], Sink]
+
+
+# --- scripts -----------------------------------------------------------------------------------------------
+
+
+class ScriptInstance(ABC):
+    """One version of one script, loaded in one lane. Every call comes on the lane's main thread."""
+
+    handlers: Sequence[HandlerSpec]
+    libraries: frozenset[str]
+    """Names of the library artifacts that it uses, directly or not: a change in one reloads it."""
+
+    @abstractmethod
+    def open(self) -> None:
+        """Run the script's ``open()``, under the default time limit. Raises :class:`ScriptError`."""
+
+    @abstractmethod
+    def process(self, handler: int, events: Events, selection: Sequence[int], run: HandlerRun) -> None:
+        """Call handler number ``handler`` on the selected events, in order, and record into ``run``.
+
+        ``selection`` holds ascending indexes into ``events``. A failing event is recorded with
+        ``run.fail`` and the next one goes on; what a failed event had emitted is dropped. Never raises for
+        what user code does.
+        """
+
+    @abstractmethod
+    def settings_changed(self) -> None:
+        """``ScriptHost.settings`` has new values."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Run the script's ``close()`` and let go of everything. Raises :class:`ScriptError`."""
+
+
+class ScriptEngine(ABC):
+    """A language. Made once a process (lane or scratch process)."""
+
+    name: str
+    suffixes: tuple[str, ...]
+    """Endings of the file names that this engine runs, with the dot."""
+
+    @abstractmethod
+    def load(self, script: Script, libraries: Mapping[str, bytes], host: ScriptHost) -> ScriptInstance:
+        """Compile the script and run its top level, under limits. Raises :class:`ScriptError`.
+
+        ``libraries``: the bytes of every library artifact of the generation, by name. Nothing that the load
+        leaves behind may be visible to another script or version.
+        """
+
+
+class Binding(ABC):
+    """Something scripts import from ``trimtab`` by ``name``, the same in every language.
+
+    :meth:`bind` is called once a script version and lane; the public methods of what it returns, those listed
+    in ``methods``, are what scripts call. Arguments and results are JSON values.
+    """
+
+    name: str
+    methods: frozenset[str]
+
+    @abstractmethod
+    def bind(self, script: Script, host: ScriptHost) -> Any:
+        """Return the object whose ``methods`` the script may call."""
+
+
+# --- discovery ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All artifacts that a discoverer sees now: their bytes by name, and the ones it cannot take, with why."""
+
+    artifacts: Mapping[str, bytes]
+    refused: Mapping[str, Fault]
+
+
+@dataclass(frozen=True, slots=True)
+class DiscovererContext:
+    """What the host gives a discoverer."""
+
+    folder: Path
+    """The folder of the configuration file."""
+    scripts: tuple[Path, ...]
+    """The watched folders, absolute."""
+    state: Path
+    """The state folder, absolute: never discovered."""
+    suffixes: frozenset[str]
+    """Endings of the file names that some script engine runs."""
+
+
+class Discoverer(ABC):
+    """Finds artifacts somewhere: a folder, a database, a list on a server."""
+
+    name: str
+
+    @abstractmethod
+    async def scan(self) -> Snapshot:
+        """Return everything that is there now, whole. Raises :class:`OutsideError`; then nothing changes."""
+
+    @abstractmethod
+    async def wait(self) -> None:
+        """Return when something may have changed and has settled, so that a scan sees whole files."""
+
+    @abstractmethod
+    async def restore(self, name: str, content: bytes | None) -> bool:
+        """After a rollback: make the place hold ``content`` for ``name`` (None: nothing) again.
+
+        Returns False where that cannot be done; the host then ignores the bytes that lie there until they change.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What a lifecycle hook is told of one generation."""
+
+    generation: int
+    reason: str
+    """``start``, ``change`` or ``rollback``"""
+    changes: Mapping[str, str]
+    """By artifact name: ``added``, ``changed``, ``reloaded`` (a library of it changed) or ``deleted``."""
+    faults: Mapping[str, Fault]
+    """By artifact name, why it was refused."""
+    seconds: Mapping[str, float]
+    """How long each step took: ``check``, ``prepare``, ``commit``."""

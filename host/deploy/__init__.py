@@ -1,0 +1,1 @@
+"""From changed bytes to a committed generation."""

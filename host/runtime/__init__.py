@@ -1,0 +1,1 @@
+"""Processes: the nursery, lanes, routing, supervision, dead letters."""

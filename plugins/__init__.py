@@ -1,0 +1,1 @@
+"""Plugins that come with trimtab, and the hook contract (``hookspecs.py``) that all plugins use."""

@@ -1,0 +1,1 @@
+"""Script engines: JavaScript and Python, and the limits that both run under."""
