@@ -41,6 +41,7 @@ check: $(VENV)/.dev
 	$(BIN)/mypy tests benchmarks
 
 bench: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --editable '.[bench]' $(EDITABLE)
 	$(BIN)/python -m benchmarks
 
 clean:

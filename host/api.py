@@ -213,6 +213,8 @@ class ScriptInstance(ABC):
     handlers: Sequence[HandlerSpec]
     libraries: frozenset[str]
     """Names of the library artifacts that it uses, directly or not: a change in one reloads it."""
+    decodes: bool = True
+    """Whether :meth:`process` asks for decoded events; an engine that reads the JSON text itself says False."""
 
     @abstractmethod
     def open(self) -> None:

@@ -17,7 +17,7 @@ class SourceSpec(msgspec.Struct, frozen=True):
     timestamp: str | None = None
 
 
-class Batch(msgspec.Struct):
+class Batch(msgspec.Struct, tag=True):
     """Consecutive events of one source for one lane, all handled by one generation."""
 
     id: int
@@ -36,6 +36,8 @@ class Batch(msgspec.Struct):
     """Only this script handles them (replay of dead letters)."""
     skip: tuple[str, ...] = ()
     """These scripts do not (they took a lane down with these events before)."""
+    isolated: bool = False
+    """The lane says which script it is about to enter: something in this batch took a lane down before."""
 
 
 class InvalidRecordsError(ValueError):
@@ -135,7 +137,7 @@ class Events:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise InvalidRecordsError(str(error)) from None
         # A line with two values and a blank one must not shift the others: each line is exactly one event.
-        if len(rows) != self.count or b"\n\n" in data or data[:1] == b"\n":
+        if len(rows) != self.count or b"\n\n" in data or data[:1] == b"\n" or data[-1:] == b"\n":
             raise InvalidRecordsError("a line does not hold exactly one JSON value")
         if spec.key is not None:
             self.keys = [read_key(row) for row in rows]
@@ -144,6 +146,8 @@ class Events:
 
     def _routing(self, spec: SourceSpec) -> tuple[list[Any], Callable[[Any], Any], Callable[[Any], Any]]:
         data = self.batch.data
+        if not data.isascii():
+            data.decode()  # the decoders below skip most of the text without looking at its encoding
         if spec.key is None and spec.timestamp is None:
             return _DECODE_RAW.decode_lines(data), _nothing, _nothing
         decoder = _routing_decoder(spec.key or "", spec.timestamp or "")
@@ -161,6 +165,25 @@ class Events:
             present = [int(v) for v in values if type(v) is int or type(v) is float]
             self.timestamps = [int(v) if type(v) is int or type(v) is float else arrival for v in values]
         self.max_timestamp = max(present, default=None)
+
+
+def read_keys(data: bytes, count: int, path: str) -> list[Any]:
+    """Return the key of each record (one a line); None where there is none, or the record is not valid JSON."""
+    try:
+        rows = _routing_decoder(path, "").decode_lines(data) if _flat(path) else []
+        if len(rows) == count:
+            return [row.key for row in rows]
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        pass  # some record is not an object: look at each by itself
+    read = read_path(path)
+    return [read(_decoded(line)) for line in data.split(b"\n")]
+
+
+def _decoded(line: bytes) -> Any:
+    try:
+        return _DECODE_ANY.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
 
 
 def read_path(path: str) -> Callable[[Any], Any]:

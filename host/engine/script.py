@@ -97,4 +97,6 @@ class ScriptHost:
     bindings: Sequence[Binding] = ()
     roots: tuple[Path, ...] = ()
     """The scripts folders, for packages that lie beside the scripts (``node_modules``); nothing else is read there."""
+    cache: Path | None = None
+    """A folder for what is costly to compute and can be computed again (transpiled sources); None: memory alone."""
     settings: Settings = field(default_factory=Settings)

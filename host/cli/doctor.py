@@ -1,0 +1,178 @@
+"""``trimtab doctor``: whether this machine, its plugins and the configuration can run a host."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import resource
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import msgspec
+
+from trimtab import __version__
+from trimtab.cli.output import print_json, print_table
+from trimtab.cli.project import open_project
+from trimtab.config import load
+from trimtab.errors import ConfigurationError, TrimtabError
+from trimtab.plugin_manager import Plugins
+
+WATCH_SECONDS = 3.0
+"""How long to wait for the first event of the file system."""
+
+TIME_LIMIT = 0.05
+"""Seconds that the trial of the time limit takes."""
+
+
+class Check(msgspec.Struct, frozen=True):
+    """One thing that was looked at."""
+
+    name: str
+    ok: bool
+    found: str
+
+
+class PluginReport(msgspec.Struct, frozen=True):
+    """One plugin: what it adds, or why it is not loaded."""
+
+    name: str
+    distribution: str | None
+    version: str | None
+    adds: tuple[str, ...]
+    error: str | None = None
+
+
+class Report(msgspec.Struct, frozen=True):
+    """The document of ``doctor --json``."""
+
+    ok: bool
+    checks: list[Check]
+    plugins: list[PluginReport]
+
+
+def doctor(config: Path, *, as_json: bool) -> int:
+    """Print the report. 1 if something fails."""
+    plugins = Plugins.load()
+    reports = _plugin_reports(plugins)
+    checks = list(_checks(config, plugins))
+    ok = all(check.ok for check in checks) and not plugins.failures
+    report = Report(ok, checks, reports)
+    if as_json:
+        print_json(report)
+    else:
+        _print(report)
+    return 0 if ok else 1
+
+
+def _print(report: Report) -> None:
+    rows = [("ok" if check.ok else "FAILS", check.name, check.found) for check in report.checks]
+    print_table(("", "check", "found"), rows, empty="")
+    plugins = [(p.name, p.distribution, p.version, p.error or ", ".join(p.adds)) for p in report.plugins]
+    print_table(("plugin", "distribution", "version", "adds"), plugins, empty="no plugins")
+    print("everything works" if report.ok else "something fails: see above")
+
+
+def _plugin_reports(plugins: Plugins) -> list[PluginReport]:
+    loaded = [PluginReport(info.name, info.distribution, info.version, info.adds) for info in plugins.infos]
+    failed = [
+        PluginReport(failure.name, failure.distribution, failure.version, (), f"FAILS: {failure.error}")
+        for failure in plugins.failures
+    ]
+    return loaded + failed
+
+
+def _checks(config: Path, plugins: Plugins) -> Iterator[Check]:
+    yield Check("trimtab", True, __version__)
+    yield Check("Python", sys.version_info >= (3, 11), f"{platform.python_version()}, 3.11 or later is needed")
+    yield Check("platform", os.name == "posix", platform.platform())
+    yield _tried("JavaScript", _javascript)
+    yield from _configuration(config, plugins)
+    yield _tried("state folder", lambda: _state_folder(config))
+    yield _tried("file watching", _watching)
+    yield _tried("time limit", _time_limit)
+    yield _tried("memory limit", _memory_limit)
+    yield Check("open files", True, f"{resource.getrlimit(resource.RLIMIT_NOFILE)[0]} at most")
+
+
+def _tried(name: str, look: Callable[[], str]) -> Check:
+    """Look at something; whatever it raises is what is reported."""
+    try:
+        return Check(name, True, look())
+    except Exception as error:  # noqa: BLE001 - the report is what the command is for
+        return Check(name, False, str(error) or type(error).__name__)
+
+
+def _javascript() -> str:
+    import dukpy
+
+    if dukpy.evaljs("[1, 2].at(-1)") != 2:
+        raise TrimtabError("the engine computes nonsense; install dukpy again")
+    return f"dukpy {version('dukpy')} (QuickJS)"
+
+
+def _configuration(config: Path, plugins: Plugins) -> Iterator[Check]:
+    try:
+        load(config.absolute(), plugins)
+    except ConfigurationError as error:
+        yield from (Check("configuration", False, str(problem)) for problem in error.problems)
+    except TrimtabError as error:
+        yield Check("configuration", False, str(error))
+    else:
+        yield Check("configuration", True, str(config))
+
+
+def _state_folder(config: Path) -> str:
+    state = open_project(config).state
+    existing = next(folder for folder in (state, *state.parents) if folder.exists())
+    with tempfile.TemporaryFile(dir=existing):
+        return f"{state} can be written"
+
+
+def _watching() -> str:
+    from watchfiles import watch
+
+    with tempfile.TemporaryDirectory() as folder, _touching(Path(folder, "file")):
+        timeout = int(WATCH_SECONDS * 1000)
+        for changes in watch(folder, debounce=50, rust_timeout=timeout, yield_on_timeout=True, raise_interrupt=False):
+            return "the file system sends events" if changes else "no events are sent: folders are polled"
+    raise TrimtabError("watching ended by itself")
+
+
+@contextlib.contextmanager
+def _touching(path: Path) -> Iterator[None]:
+    """Change the file again and again, because nobody tells when watching has begun."""
+    done = threading.Event()
+
+    def touch() -> None:
+        count = 0
+        while not done.wait(0.02):
+            path.write_text(str(count := count + 1))
+
+    thread = threading.Thread(target=touch)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def _time_limit() -> str:
+    from trimtab.sandbox.limits import SignalLimits, TimeLimitExceeded
+
+    with contextlib.suppress(TimeLimitExceeded), SignalLimits().running(TIME_LIMIT):
+        while True:
+            pass
+    return "an endless loop is stopped (SIGALRM)"
+
+
+def _memory_limit() -> str:
+    if sys.platform != "linux":
+        return "not enforced on this system"
+    _soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    return "RLIMIT_DATA, " + ("no limit from outside" if hard == resource.RLIM_INFINITY else f"{hard} bytes at most")

@@ -1,0 +1,56 @@
+"""The log of ``trimtab run`` on stderr: for people on a terminal, JSON Lines for everything else."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import structlog
+
+from trimtab.api import Notice, hookimpl
+
+
+def configure() -> None:
+    """Set structlog up for this process. Called once, by the command that runs the host."""
+    terminal = sys.stderr.isatty()
+    renderer: list[Any] = (
+        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+        if terminal
+        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
+    )
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="%H:%M:%S" if terminal else "iso", utc=not terminal),
+            *renderer,
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+class Announcer:
+    """A plugin that writes one line for each generation, and one for each change that was refused."""
+
+    def __init__(self) -> None:
+        self._log = structlog.get_logger()
+
+    @hookimpl
+    def trimtab_generation_committed(self, notice: Notice) -> None:
+        """Say what changed and how long it took."""
+        self._log.info(f"generation {notice.generation}: {_changes(notice)}", reason=notice.reason, **_times(notice))
+        for name, fault in notice.faults.items():
+            self._log.error(f"{name} was left out: {fault}", generation=notice.generation)
+
+    @hookimpl
+    def trimtab_change_refused(self, notice: Notice) -> None:
+        """Say why."""
+        why = "; ".join(f"{name}: {fault}" for name, fault in notice.faults.items())
+        self._log.error(f"{notice.reason} refused: {why}", changes=_changes(notice), **_times(notice))
+
+
+def _changes(notice: Notice) -> str:
+    return ", ".join(f"{name} {change}" for name, change in sorted(notice.changes.items())) or "nothing to load"
+
+
+def _times(notice: Notice) -> dict[str, float]:
+    return {f"{step}_ms": round(seconds * 1000, 1) for step, seconds in notice.seconds.items()}

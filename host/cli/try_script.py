@@ -1,0 +1,188 @@
+"""``trimtab try``: one script on sample events, in this process; what it would do to the outside is printed."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+
+from trimtab.api import CodecError, DiscovererContext
+from trimtab.artifacts.names import is_library, nearest
+from trimtab.cli.output import print_line
+from trimtab.config import Config, SourceConfig, expand_settings, load
+from trimtab.engine.batch import Batch, SourceSpec
+from trimtab.engine.engine import Engine, LoadedScript, Plan
+from trimtab.engine.result import BatchResult
+from trimtab.engine.script import LogEntry, Script, ScriptHost
+from trimtab.errors import ChangeRefused, Fault, UsageError
+from trimtab.plugin_manager import Plugins
+from trimtab.runtime.worker import wall_clock
+from trimtab.sandbox.limits import SignalLimits
+
+GENERATION = 1
+
+
+def try_script(config_path: Path, script: Path, events: Path, source: str | None, *, as_json: bool) -> int:
+    """Run the script on every line of ``events`` (``-``: stdin). 1 if it is refused or an event fails."""
+    plugins = Plugins.load()
+    config = load(config_path.absolute(), plugins)
+    candidate = _read_script(script, config)
+    plan = Plan(
+        generation=GENERATION,
+        upserts={**_libraries(script, config, plugins), candidate.name: candidate.source},
+        deletes=[],
+        reload=[candidate.name],
+        settings=expand_settings(config.settings_source),
+    )
+    # A trial beforehand tells the script's own source; what its top level logs comes again below.
+    loaded, faults = _engine(config, plugins, lambda _entry: None).check(plan)
+    if faults:
+        raise ChangeRefused(faults)
+    name = _source_name(source, loaded[candidate.name], config)
+    printer = _Printer(as_json=as_json)
+    engine = _engine(config, plugins, printer.logged)
+    engine.prepare(plan)
+    engine.commit()
+    for number, record in enumerate(_records(events), 1):
+        printer.event = number
+        _run(engine, config.sources[name], record, printer)
+    printer.event = None
+    for _script, fault in engine.close():
+        if fault is not None:
+            printer.failed(fault)
+    printer.summary()
+    return 1 if printer.failures else 0
+
+
+class _Printer:
+    """Emitted values go to stdout; logs and failures to stderr, or as further JSON Lines to stdout."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self.event: int | None = None
+        """The number of the event in hand, from 1; None before the first and after the last one."""
+        self.failures = 0
+        self._emitted = 0
+        self._as_json = as_json
+
+    def emitted(self, sink: str, value: bytes) -> None:
+        self._emitted += 1
+        print_line({"event": self.event, "sink": sink, "value": msgspec.Raw(value)})
+
+    def failed(self, fault: Fault) -> None:
+        self.failures += 1
+        self._note({"error": msgspec.to_builtins(fault)}, f"failed: {fault}")
+
+    def logged(self, entry: LogEntry) -> None:
+        fields = "".join(f" {name}={value!r}" for name, value in entry.fields.items())
+        document = {"log": entry.level, "message": entry.message, "fields": entry.fields}
+        self._note(document, f"{entry.level}: {entry.message}{fields}")
+
+    def summary(self) -> None:
+        if not self._as_json:
+            print(f"{self._emitted} values emitted, {self.failures} failures", file=sys.stderr)
+
+    def _note(self, document: Mapping[str, object], text: str) -> None:
+        if self._as_json:
+            print_line({"event": self.event, **document})
+        else:
+            where = "" if self.event is None else f"event {self.event}: "
+            print(f"{where}{text}", file=sys.stderr)
+
+
+def _run(engine: Engine, source: SourceConfig, record: bytes, printer: _Printer) -> None:
+    try:
+        line = record if source.codec.is_json else source.codec.to_json(record)
+    except CodecError as error:
+        printer.failed(Fault("CodecError", str(error)))
+        return
+    batch = Batch(
+        id=0,
+        generation=GENERATION,
+        source=source.name,
+        data=line,
+        count=1,
+        arrival=wall_clock(),
+        partition="try",
+        start=printer.event or 0,
+    )
+    _print_result(engine.process(batch), printer)
+
+
+def _print_result(result: BatchResult, printer: _Printer) -> None:
+    for sink, lines in result.emitted.items():
+        for value in lines.data.splitlines():
+            printer.emitted(sink, value)
+    for failed in result.failed:
+        printer.failed(failed.fault)
+
+
+def _engine(config: Config, plugins: Plugins, log: Callable[[LogEntry], None]) -> Engine:
+    host = ScriptHost(
+        sources=frozenset(config.sources),
+        sinks=frozenset(config.sinks),
+        limits=SignalLimits(),
+        log=log,
+        bindings=plugins.bindings(),
+        roots=config.scripts,
+    )
+    specs = {name: SourceSpec(source.key, source.timestamp) for name, source in config.sources.items()}
+    return Engine(plugins.script_engines(), host, specs, wall_clock)
+
+
+def _read_script(path: Path, config: Config) -> Script:
+    """The script, named as in the host: by its path below the scripts folder, or by its file name elsewhere."""
+    try:
+        source = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"expected the file of a script, got {path}: {error.strerror}") from None
+    root = _root(path, config)
+    return Script.of(path.resolve().relative_to(root.resolve()).as_posix(), source)
+
+
+def _libraries(path: Path, config: Config, plugins: Plugins) -> dict[str, bytes]:
+    """The library files of the scripts folders, found as the host finds them."""
+    root = _root(path, config)
+    suffixes = frozenset(suffix for engine in plugins.script_engines() for suffix in engine.suffixes)
+    folders = config.scripts if root in config.scripts else (root,)
+    context = DiscovererContext(config.folder, folders, config.state, suffixes)
+    found: dict[str, bytes] = {}
+    for discoverer in plugins.discoverers(context):
+        snapshot = asyncio.run(discoverer.scan())
+        refused = {name: fault for name, fault in snapshot.refused.items() if is_library(name)}
+        if refused:
+            raise ChangeRefused(refused)
+        found |= {name: content for name, content in snapshot.artifacts.items() if is_library(name)}
+    return found
+
+
+def _root(path: Path, config: Config) -> Path:
+    resolved = path.resolve()
+    return next((folder for folder in config.scripts if resolved.is_relative_to(folder.resolve())), path.parent)
+
+
+def _source_name(asked: str | None, loaded: LoadedScript, config: Config) -> str:
+    """The source that the events come from: as asked, or the script's own, or the first one."""
+    if not config.sources:
+        raise UsageError(f"expected a source in {config.path}, got none; add one, such as [sources.events]")
+    own = [handler.source for handler in loaded.handlers if handler.source is not None]
+    name = asked or next(iter([*own, *config.sources]))
+    if name not in config.sources:
+        hint = nearest(name, config.sources)
+        known = ", ".join(sorted(config.sources))
+        guess = f"; did you mean {hint!r}?" if hint else ""
+        raise UsageError(f"--source: expected a source of the configuration ({known}), got {name!r}{guess}")
+    return name
+
+
+def _records(path: Path) -> Iterator[bytes]:
+    try:
+        with closing(sys.stdin.buffer if path == Path("-") else path.open("rb")) as file:
+            for line in file:
+                if line.strip():
+                    yield line.rstrip(b"\r\n")
+    except OSError as error:
+        raise UsageError(f"expected a file of events, one JSON value a line, got {path}: {error.strerror}") from None

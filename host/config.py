@@ -1,0 +1,241 @@
+"""``trimtab.toml``: what the operator says about sources, sinks, resources and settings."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from trimtab.api import Codec, SinkKind, SourceKind
+from trimtab.configuration.address import Address, parse_address
+from trimtab.configuration.checking import Problems, key_path, names, one_of, read, refuse_unknown, show, table
+from trimtab.configuration.schema import (
+    DEFAULT_CODEC,
+    SECTIONS,
+    HostKeys,
+    KeyReference,
+    Kinds,
+    SinkKeys,
+    SourceKeys,
+    reference,
+)
+from trimtab.configuration.settings import encode_settings, expand_settings
+from trimtab.configuration.variables import Variables, masker
+from trimtab.durations import parse_duration
+from trimtab.errors import ConfigurationError, Problem
+
+__all__ = [
+    "Address",
+    "Config",
+    "KeyReference",
+    "Kinds",
+    "SinkConfig",
+    "SourceConfig",
+    "expand_settings",
+    "load",
+    "reference",
+]
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_TOML_PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)")
+
+Thing = TypeVar("Thing")
+
+
+@dataclass(frozen=True, slots=True)
+class SourceConfig:
+    """One ``[sources.NAME]``. ``lateness`` in seconds."""
+
+    name: str
+    kind: SourceKind[Any]
+    options: msgspec.Struct
+    key: str | None
+    timestamp: str | None
+    lateness: float
+    codec: Codec
+
+
+@dataclass(frozen=True, slots=True)
+class SinkConfig:
+    """One ``[sinks.NAME]``."""
+
+    name: str
+    kind: SinkKind[Any]
+    options: msgspec.Struct
+
+
+@dataclass(frozen=True)
+class Config:
+    """A configuration that was read and checked. Two are equal if they say the same. Paths are absolute."""
+
+    path: Path
+    folder: Path
+    scripts: tuple[Path, ...]
+    state: Path
+    lanes: int
+    listen: Address
+    sources: Mapping[str, SourceConfig]
+    sinks: Mapping[str, SinkConfig]
+    resources: Mapping[str, Mapping[str, Mapping[str, Any]]]
+    """``[resources.KIND.NAME]`` by kind and name, with ``${NAME}`` as written."""
+    settings_source: bytes
+    """``[settings]`` as JSON with sorted keys, with ``${NAME}`` as written: safe to store and to show."""
+    secrets: frozenset[str]
+    """What stands in the place of ``${NAME}`` anywhere in the file."""
+
+    def mask(self, text: str) -> str:
+        """Return the text with ``***`` in place of the secrets. Those of less than 4 characters are left."""
+        return self._masker(text)
+
+    @cached_property
+    def _masker(self) -> Callable[[str], str]:
+        return masker(self.secrets)
+
+
+def load(path: Path, kinds: Kinds) -> Config:
+    """Read a configuration file. Raises :class:`ConfigurationError` with everything that is wrong with it.
+
+    ``kinds``: the types of sources and sinks and the codecs that there are.
+    """
+    problems = Problems()
+    variables = Variables(problems)
+    config = _Reader(path.absolute(), kinds, problems, variables).read(_parse(path))
+    if problems:
+        mask = masker(variables.values)
+        raise ConfigurationError([Problem(p.path, p.expected, mask(p.got)) for p in problems])
+    return config
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    """Read a TOML file, or raise a :class:`ConfigurationError` with the line where it is none."""
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        problem = Problem(str(path), "a configuration file", "nothing there; create one with: trimtab init")
+    except UnicodeDecodeError as error:
+        problem = Problem(str(path), "a file in UTF-8", f"the byte 0x{error.object[error.start]:02x} at {error.start}")
+    except OSError as error:
+        problem = Problem(str(path), "a file that can be read", f"the error: {error.strerror}")
+    except tomllib.TOMLDecodeError as error:
+        place = _TOML_PLACE.search(str(error))
+        where = f"{path}:{place[1]}:{place[2]}" if place and place[1] else str(path)
+        problem = Problem(where, "valid TOML", f"the error: {_TOML_PLACE.sub('', str(error))}")
+    raise ConfigurationError([problem])
+
+
+class _Reader:
+    """Reads one file; what is wrong goes to ``problems``."""
+
+    def __init__(self, path: Path, kinds: Kinds, problems: Problems, variables: Variables) -> None:
+        self._path = path
+        self._kinds = kinds
+        self._problems = problems
+        self._variables = variables
+
+    def read(self, tree: dict[str, Any]) -> Config:
+        """Return the configuration; it is of use only if there was no problem."""
+        refuse_unknown(tree, SECTIONS, "", self._problems)
+        host = self._host(self._section(tree, "host"))
+        listen = parse_address(host.listen)
+        return Config(
+            path=self._path,
+            folder=self._path.parent,
+            scripts=self._scripts(host.scripts),
+            state=self._path.parent / host.state,
+            lanes=host.lanes,
+            listen=listen,
+            sources=self._sources(self._section(tree, "sources"), listen),
+            sinks=self._sinks(self._section(tree, "sinks")),
+            resources=self._resources(tree.get("resources", {})),
+            settings_source=self._settings(tree.get("settings", {})),
+            secrets=frozenset(self._variables.values),
+        )
+
+    def _section(self, tree: dict[str, Any], name: str) -> dict[str, Any]:
+        """A table of the top level, with the variables expanded."""
+        return table(self._variables.expand(tree.get(name, {}), name), name, self._problems)
+
+    def _host(self, keys: dict[str, Any]) -> HostKeys:
+        refuse_unknown(keys, names(HostKeys), "host", self._problems)
+        return read(HostKeys, keys, "host", self._problems) or HostKeys()
+
+    def _scripts(self, value: str | list[str]) -> tuple[Path, ...]:
+        written = [value] if isinstance(value, str) else value
+        for folder in written:
+            if not (self._path.parent / folder).is_dir():
+                came = "a file" if (self._path.parent / folder).exists() else "nothing"
+                self._problems.add(
+                    "host.scripts", "a folder", f"{came} at {folder}; create the folder, or run: trimtab init"
+                )
+        return tuple(self._path.parent / folder for folder in written)
+
+    def _sources(self, members: dict[str, Any], listen: Address) -> dict[str, SourceConfig]:
+        found = {name: self._source(name, path, keys, listen) for name, path, keys in self._tables("sources", members)}
+        return {name: source for name, source in found.items() if source is not None}
+
+    def _source(self, name: str, path: str, keys: dict[str, Any], listen: Address) -> SourceConfig | None:
+        kind = self._one(self._kinds.source_kinds(), keys.get("type"), key_path(path, "type"))
+        codec = self._one(self._kinds.codecs(), keys.get("codec", DEFAULT_CODEC), key_path(path, "codec"))
+        common = read(SourceKeys, keys, path, self._problems)
+        options = self._options(kind.options, SourceKeys, keys, path) if kind else None
+        if options is not None and not listen.is_loopback:
+            self._require_token(options, path, listen)
+        if kind is None or codec is None or common is None or options is None:
+            return None
+        lateness = parse_duration(common.lateness)
+        return SourceConfig(name, kind, options, common.key, common.timestamp, lateness, codec)
+
+    def _sinks(self, members: dict[str, Any]) -> dict[str, SinkConfig]:
+        found = {name: self._sink(name, path, keys) for name, path, keys in self._tables("sinks", members)}
+        return {name: sink for name, sink in found.items() if sink is not None}
+
+    def _sink(self, name: str, path: str, keys: dict[str, Any]) -> SinkConfig | None:
+        kind = self._one(self._kinds.sink_kinds(), keys.get("type"), key_path(path, "type"))
+        options = self._options(kind.options, SinkKeys, keys, path) if kind else None
+        return SinkConfig(name, kind, options) if kind and options is not None else None
+
+    def _tables(self, section: str, members: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+        """Yield the name, the path and the keys of each table in a section."""
+        for name, value in members.items():
+            path = key_path(section, name)
+            if not _NAME.fullmatch(name):
+                self._problems.add(path, "a name of letters, digits, '_', '-' and '.'", show(name))
+            if isinstance(value, dict):
+                yield name, path, value
+            else:
+                self._problems.add(path, "a table", show(value))
+
+    def _one(self, known: Mapping[str, Thing], name: object, path: str) -> Thing | None:
+        """What is known by a name, or None and a problem."""
+        thing = known.get(name) if isinstance(name, str) else None
+        if thing is None:
+            self._problems.add(path, one_of(name, known), show(name))
+        return thing
+
+    def _options(
+        self, struct: type[msgspec.Struct], common: type[msgspec.Struct], keys: dict[str, Any], path: str
+    ) -> msgspec.Struct | None:
+        refuse_unknown(keys, names(common) + names(struct), path, self._problems)
+        return read(struct, keys, path, self._problems)
+
+    def _require_token(self, options: msgspec.Struct, path: str, listen: Address) -> None:
+        """A source that can ask for a token must do so where other machines can reach it."""
+        if "token" in names(type(options)) and not getattr(options, "token", None):
+            reason = f"because other machines can reach host.listen = {str(listen)!r}"
+            self._problems.add(key_path(path, "token"), f'a token such as "${{HOOK_TOKEN}}", {reason}', "nothing")
+
+    def _resources(self, tree: Any) -> dict[str, dict[str, dict[str, Any]]]:
+        self._variables.expand(tree, "resources")  # what is missing is told now, not when a script asks for it
+        kinds = self._tables("resources", table(tree, "resources", self._problems))
+        return {kind: {name: keys for name, _, keys in self._tables(path, members)} for kind, path, members in kinds}
+
+    def _settings(self, tree: Any) -> bytes:
+        settings = table(tree, "settings", self._problems)
+        self._variables.expand(settings, "settings")
+        return encode_settings(settings, self._problems)

@@ -1,0 +1,1 @@
+"""The parts of reading ``trimtab.toml``; :mod:`trimtab.config` puts them together."""

@@ -1,0 +1,151 @@
+"""The keys of ``trimtab.toml``, declared once: parsing, defaults, checks and documentation all come from here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Protocol
+
+import msgspec
+from msgspec import Meta, inspect
+
+from trimtab.api import Codec, SinkKind, SourceKind
+from trimtab.configuration.address import EXPECTED as EXPECTED_ADDRESS
+from trimtab.configuration.address import parse_address
+from trimtab.configuration.checking import describe, key_path, show
+from trimtab.durations import Duration
+
+SECTIONS = ("host", "resources", "settings", "sinks", "sources")
+DEFAULT_CODEC = "json"
+
+_MAX_LANES = 256
+
+Text = Annotated[str, Meta(min_length=1)]
+Field = Annotated[Text, Meta(extra={"expected": 'a field of the event such as "vehicle_id" or "position.time"'})]
+
+
+class Kinds(Protocol):
+    """What plugins add to the configuration. ``Plugins`` is one."""
+
+    def source_kinds(self) -> Mapping[str, SourceKind[Any]]:
+        """The types of sources, by name."""
+
+    def sink_kinds(self) -> Mapping[str, SinkKind[Any]]:
+        """The types of sinks, by name."""
+
+    def codecs(self) -> Mapping[str, Codec]:
+        """The codecs, by name."""
+
+
+def cpu_count() -> int:
+    """The number of CPUs that this process may use, but not more than there may be lanes."""
+    return min(len(os.sched_getaffinity(0)), _MAX_LANES)
+
+
+class HostKeys(msgspec.Struct, frozen=True):
+    """``[host]``"""
+
+    scripts: Annotated[
+        Text | Annotated[list[Text], Meta(min_length=1)],
+        Meta(
+            description="The watched folders. Relative to the configuration file.",
+            extra={"expected": "a folder or a list of folders"},
+        ),
+    ] = "scripts"
+    state: Annotated[
+        Text,
+        Meta(
+            description="Where versions, history and dead letters are kept. Relative to the configuration file.",
+            extra={"expected": "a folder"},
+        ),
+    ] = ".trimtab"
+    lanes: Annotated[
+        int,
+        Meta(ge=1, le=_MAX_LANES, description="Worker processes.", extra={"default": "the number of CPUs"}),
+    ] = msgspec.field(default_factory=cpu_count)
+    listen: Annotated[
+        str,
+        Meta(
+            description="Where the control API, the admin page and HTTP sources are served; port 0 takes a free one. "
+            "Beyond loopback every HTTP source needs a token.",
+            extra={"expected": EXPECTED_ADDRESS, "check": parse_address},
+        ),
+    ] = "127.0.0.1:8471"
+
+
+class SourceKeys(msgspec.Struct, frozen=True):
+    """``[sources.NAME]``: the keys of every type of source."""
+
+    type: Annotated[Text, Meta(description="What kind of source it is.")]
+    key: Annotated[
+        Field | None,
+        Meta(
+            description="The field that routes events to lanes and keys their state. Without it, any lane takes any "
+            "event.",
+        ),
+    ] = None
+    timestamp: Annotated[
+        Field | None,
+        Meta(description="The field that holds the event time, in ms since the epoch. Without it, arrival time."),
+    ] = None
+    lateness: Annotated[
+        Duration, Meta(description="How far events may be out of order: the watermark stays that far behind.")
+    ] = "0s"
+    codec: Annotated[Text, Meta(description="How the bytes of a record become an event.")] = DEFAULT_CODEC
+
+
+class SinkKeys(msgspec.Struct, frozen=True):
+    """``[sinks.NAME]``: the keys of every type of sink."""
+
+    type: Annotated[Text, Meta(description="What kind of sink it is.")]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyReference:
+    """One key of the configuration, as its documentation needs it."""
+
+    path: str
+    """``sources.NAME.path``"""
+    kind: str | None
+    """Only sources or sinks of this type have the key; None: all have it."""
+    type: str
+    default: str | None
+    """As text; None: the key must be given."""
+    description: str
+
+
+def reference(kinds: Kinds) -> Iterator[KeyReference]:
+    """Yield every key that a configuration may have. ``settings`` and ``resources`` are free and yield none."""
+    yield from _keys("host", None, HostKeys)
+    yield from _keys("sources.NAME", None, SourceKeys)
+    for name, source in sorted(kinds.source_kinds().items()):
+        yield from _keys("sources.NAME", name, source.options)
+    yield from _keys("sinks.NAME", None, SinkKeys)
+    for name, sink in sorted(kinds.sink_kinds().items()):
+        yield from _keys("sinks.NAME", name, sink.options)
+
+
+def _keys(section: str, kind: str | None, struct: type[msgspec.Struct]) -> Iterator[KeyReference]:
+    for field in msgspec.structs.fields(struct):
+        notes = _notes(field.type)
+        yield KeyReference(
+            path=key_path(section, field.encode_name),
+            kind=kind,
+            type=describe(field.type),
+            default=None if field.required else notes.get("default") or _shown_default(field),
+            description=notes.get("description", ""),
+        )
+
+
+def _shown_default(field: msgspec.structs.FieldInfo) -> str:
+    factory = field.default_factory
+    default = factory() if callable(factory) else field.default
+    return "none" if default is None else show(default)
+
+
+def _notes(annotation: Any) -> dict[str, Any]:
+    info = inspect.type_info(annotation)
+    if not isinstance(info, inspect.Metadata):
+        return {}
+    return {**(info.extra_json_schema or {}), **(info.extra or {})}

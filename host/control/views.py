@@ -1,0 +1,123 @@
+"""The documents of ``history``, ``show``, ``diff`` and ``status``, from the stores: the same from API and commands."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import msgspec
+
+from trimtab.artifacts.diff import diff as diff_lines
+from trimtab.artifacts.names import is_library
+from trimtab.artifacts.records import Change, GenerationRecord, Version
+from trimtab.artifacts.store import ArtifactStore
+from trimtab.errors import Fault
+
+HISTORY_LIMIT = 100
+"""Generations in a history, unless more or fewer are asked for."""
+
+STATUS_DEPTH = 1000
+"""Generations that are looked through for what became of a script."""
+
+NOT_SCRIPTS = frozenset({"settings"})
+
+
+def history(store: ArtifactStore, name: str | None, limit: int = HISTORY_LIMIT) -> dict[str, Any]:
+    """Return the last generations, newest first; with ``name`` those that touched it, and all its versions.
+
+    Raises :class:`UsageError` for an unknown name.
+    """
+    versions = [] if name is None else [msgspec.to_builtins(version) for version in store.versions(name)]
+    generations = [msgspec.to_builtins(generation) for generation in store.generations(limit, name)]
+    return {"generations": generations} if name is None else {"versions": versions, "generations": generations}
+
+
+def show(store: ArtifactStore, name: str, version: str | None) -> dict[str, Any]:
+    """Return one version with its bytes: as text, or in base64 where they are not UTF-8. Raises UsageError."""
+    found = store.resolve(name, version)
+    return {**msgspec.to_builtins(found), **_text(store.content(found.hash))}
+
+
+def diff(store: ArtifactStore, name: str, a: str | None, b: str | None) -> dict[str, Any]:
+    """Return the unified diff from version ``a`` to ``b``. Raises :class:`UsageError`.
+
+    Without ``b`` to the active one (None if the name was deleted); without ``a`` from the one that was active
+    before it, or with ``b`` given from the version before that in number.
+    """
+    new = store.active().get(name) if b is None else store.resolve(name, b)
+    old = _before(store, name, None if b is None else new) if a is None else store.resolve(name, a)
+    lines = diff_lines(_content(store, old), _content(store, new), _label(name, old), _label(name, new))
+    return {"a": msgspec.to_builtins(old), "b": msgspec.to_builtins(new), "lines": lines}
+
+
+def stopped_status(store: ArtifactStore | None, dead_letters: int) -> dict[str, Any]:
+    """Return the document of ``status --json`` for a host that does not run."""
+    return {
+        "running": False,
+        "generation": store.latest_number() if store else 0,
+        "uptime_s": None,
+        "scripts": _scripts(store) if store else [],
+        "sources": {},
+        "sinks": {},
+        "lanes": [],
+        "dead_letters": dead_letters,
+    }
+
+
+def _scripts(store: ArtifactStore) -> list[dict[str, Any]]:
+    active, latest = store.active(), _latest_changes(store)
+    refused = {name for name, (_generation, change) in latest.items() if change.fault is not None}
+    names = sorted(name for name in active.keys() | refused if not is_library(name) and name not in NOT_SCRIPTS)
+    return [_script(name, active.get(name), *latest.get(name, (None, None))) for name in names]
+
+
+def _script(
+    name: str, version: Version | None, generation: GenerationRecord | None, change: Change | None
+) -> dict[str, Any]:
+    rolled_back = generation is not None and (generation.reason, generation.outcome) == ("rollback", "committed")
+    return {
+        "name": name,
+        "seq": version.seq if version else None,
+        "version": version.hash[:12] if version else None,
+        "state": "rejected" if version is None else "rolled-back" if rolled_back else "active",
+        "error": str(change.fault) if change and change.fault else None,
+        "handled": 0,
+        "failed": 0,
+        "p50_us": None,
+        "p99_us": None,
+    }
+
+
+def _latest_changes(store: ArtifactStore) -> dict[str, tuple[GenerationRecord, Change]]:
+    latest: dict[str, tuple[GenerationRecord, Change]] = {}
+    for generation in store.generations(STATUS_DEPTH):
+        for name, change in generation.changes.items():
+            latest.setdefault(name, (generation, change))
+    return latest
+
+
+def _before(store: ArtifactStore, name: str, version: Version | None) -> Version | None:
+    if version is None:
+        return store.previous(name)
+    older = [each for each in store.versions(name) if each.seq < version.seq]
+    return store.resolve(name, str(older[-1].seq)) if older else None
+
+
+def _content(store: ArtifactStore, version: Version | None) -> bytes | None:
+    return None if version is None else store.content(version.hash)
+
+
+def _label(name: str, version: Version | None) -> str:
+    return name if version is None else f"{name} #{version.seq} {version.hash[:12]}"
+
+
+def _text(content: bytes) -> dict[str, Any]:
+    try:
+        return {"content": content.decode()}
+    except UnicodeDecodeError:
+        return {"content": base64.b64encode(content).decode(), "content_encoding": "base64"}
+
+
+def fault_text(fault: dict[str, Any]) -> str:
+    """Return a fault of a document as one line."""
+    return str(msgspec.convert(fault, Fault))

@@ -1,0 +1,346 @@
+"""The one road of every change: stage, check, prepare, commit, drain. A rollback is the same road with older bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from trimtab.api import Discoverer, Notice, Snapshot
+from trimtab.artifacts.names import is_library
+from trimtab.artifacts.records import Change, Reason, Version
+from trimtab.artifacts.store import ArtifactStore
+from trimtab.deploy.changeset import SETTINGS, Changes, Effect, digest, effect_of, explain
+from trimtab.deploy.plans import ExpandSettings, restore_plan
+from trimtab.engine.engine import LoadedScript, Plan
+from trimtab.errors import ChangeRefused, ConfigurationError, Fault, LaneDied, UsageError
+
+
+class Lanes(Protocol):
+    """The lanes, and the scratch processes, as a deployment needs them."""
+
+    async def check(self, plan: Plan) -> tuple[dict[str, LoadedScript], dict[str, Fault]]:
+        """Load what a plan loads where it can do no harm. Returns what could be loaded, and what could not."""
+
+    async def prepare(self, plan: Plan) -> None:
+        """Build the next generation in every lane. Raises :class:`ChangeRefused`; then no lane has it."""
+
+    async def commit(self, plan: Plan) -> None:
+        """Switch every lane at one cut in the order of the events, and wait until all have switched."""
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """One change set on its way."""
+
+    reason: Reason
+    changes: Changes
+    staged: dict[str, Version]
+    effect: Effect
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def records(self, faults: Mapping[str, Fault]) -> dict[str, Change]:
+        """What the history keeps of it."""
+        return {
+            name: Change(kind, self.staged[name].seq if name in self.staged else None, faults.get(name))
+            for name, kind in self.effect.kinds.items()
+        }
+
+    @contextmanager
+    def step(self, name: str) -> Any:
+        """Measure one step."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = round(time.perf_counter() - started, 6)
+
+
+class Deployer:
+    """Owns the running generation. Changes come one at a time; each is committed whole or leaves no trace.
+
+    ``notify`` is told of each outcome: the name of a lifecycle hook and its notice.
+    """
+
+    def __init__(
+        self,
+        store: ArtifactStore,
+        lanes: Lanes,
+        expand_settings: ExpandSettings,
+        notify: Callable[[str, Notice], None],
+    ) -> None:
+        self.generation = store.latest_number()
+        self.active = store.active()
+        self.loaded: dict[str, LoadedScript] = {}
+        """The running scripts."""
+        self.errors: dict[str, Fault] = {}
+        """Why newer bytes than the running ones were refused."""
+        self.rolled_back = {name for name in self.active if _came_by_rollback(store, name)}
+        self._store = store
+        self._lanes = lanes
+        self._expand = expand_settings
+        self._notify = notify
+        self._lock = asyncio.Lock()
+        self._refused: dict[str, str | None] = {}
+        """Bytes that were refused, and are not tried again until they, or others, change."""
+
+    # --- start ---
+
+    async def learn(self) -> None:
+        """Find out what the scripts of the restored generation are. Those that fail now are listed as errors."""
+        if self.active:
+            self.loaded, faults = await self._lanes.check(restore_plan(self._store, self.generation, self._expand))
+            self.errors.update(faults)
+
+    async def start(self, discoverers: Sequence[Discoverer]) -> None:
+        """Take what the discoverers see as the change set of this start.
+
+        On a very first start, artifacts that are refused are left out alone, and the rest runs.
+        """
+        async with self._lock:
+            changes: Changes = {}
+            origins: dict[str, str] = {}
+            for discoverer in discoverers:
+                found = self._differences(discoverer, await discoverer.scan())
+                changes |= found
+                origins |= dict.fromkeys(found, discoverer.name)
+            if changes and not self.generation:
+                await self._first(changes, origins)
+            elif changes:
+                await self._try("start", changes, origins)
+
+    async def _first(self, changes: Changes, origins: Mapping[str, str]) -> None:
+        """Commit as much of a change set as can run."""
+        left_out: dict[str, Fault] = {}
+        while changes:
+            attempt = self._stage("start", changes, origins)
+            try:
+                await self._deploy(attempt, left_out)
+                return
+            except ChangeRefused as refusal:
+                culprits = {name: fault for name, fault in refusal.faults.items() if name in changes}
+                left_out |= culprits or explain(changes, refusal)
+                changes = {name: content for name, content in changes.items() if name not in left_out}
+        if left_out:
+            attempt = self._stage("start", {}, origins)
+            self._refuse(attempt, left_out)
+
+    # --- changes ---
+
+    async def offer(self, discoverer: Discoverer, snapshot: Snapshot) -> None:
+        """Bring the running generation to what a discoverer sees now, if that can run."""
+        async with self._lock:
+            changes = self._differences(discoverer, snapshot)
+            fresh = {n: c for n, c in changes.items() if n not in self._refused or self._refused[n] != digest(c)}
+            if not fresh:
+                return
+            origins = dict.fromkeys(changes, discoverer.name)
+            # Bytes that were refused before may be good together with what came now; if not, they must not
+            # keep it from being taken.
+            if len(fresh) < len(changes) and await self._passes(changes, origins):
+                fresh = changes
+            await self._try("change", fresh, origins)
+
+    def at_rest(self) -> asyncio.Lock:
+        """While it is held, no change is under way: ``async with deployer.at_rest():``."""
+        return self._lock
+
+    async def rollback(self, name: str, to: str | None, discoverers: Sequence[Discoverer]) -> Notice:
+        """Run another version of one artifact; ``to`` None: the one that ran before.
+
+        Raises :class:`UsageError` or :class:`ChangeRefused`.
+        """
+        async with self._lock:
+            version = self._store.previous(name) if to is None else self._store.resolve(name, to)
+            running = self.active.get(name)
+            if (version and version.hash) == (running and running.hash):
+                what = f"version {running.hash[:12]}" if running else "nothing"
+                raise UsageError(f"{name}: expected another version than the one that runs, got {what}, which runs")
+            return await self._roll_back({name: version}, discoverers)
+
+    async def rollback_generation(self, number: int, discoverers: Sequence[Discoverer]) -> Notice:
+        """Run everything as it was in a generation. Raises :class:`UsageError` or :class:`ChangeRefused`."""
+        async with self._lock:
+            then = self._store.generation_set(number)
+            different = {
+                name: then.get(name)
+                for name in {*then, *self.active}
+                if _hash(then.get(name)) != _hash(self.active.get(name))
+            }
+            if not different:
+                raise UsageError(
+                    f"expected a generation that differs from the running one, got {number}, which does not"
+                )
+            return await self._roll_back(different, discoverers)
+
+    async def _roll_back(self, versions: Mapping[str, Version | None], discoverers: Sequence[Discoverer]) -> Notice:
+        contents = {name: None if v is None else self._store.content(v.hash) for name, v in versions.items()}
+        staged = {name: version for name, version in versions.items() if version is not None}
+        attempt = _Attempt("rollback", contents, staged, effect_of(contents, self.active, self.loaded))
+        # Held back before anything is recorded: a crash must not let the bad bytes in the folder come back.
+        snapshots = [(discoverer, await discoverer.scan()) for discoverer in discoverers]
+        for name in versions:
+            self._store.hold(name, digest(_lying(name, snapshots)))
+        try:
+            notice = await self._deploy(attempt, {})
+        except ChangeRefused as refusal:
+            for name in versions:
+                self._store.release(name)
+            self._refuse(attempt, refusal.faults)
+            raise
+        self.rolled_back.update(versions)
+        for name, content in contents.items():
+            if await _restore(name, content, discoverers, self._origin(name, staged)):
+                self._store.release(name)
+        self._notify("trimtab_rolled_back", notice)
+        return notice
+
+    def _origin(self, name: str, staged: Mapping[str, Version]) -> str | None:
+        return staged[name].origin if name in staged else self._store.versions(name)[-1].origin
+
+    def _differences(self, discoverer: Discoverer, snapshot: Snapshot) -> Changes:
+        """What a discoverer sees that does not run, without what a rollback holds back."""
+        holds = self._store.holds()
+        mine = {name for name, version in self.active.items() if version.origin == discoverer.name}
+        held = {name for name in holds if name not in self.active}
+        changes: Changes = {}
+        for name in {*snapshot.artifacts, *mine} - snapshot.refused.keys():
+            content = snapshot.artifacts.get(name)
+            seen = digest(content)
+            if name in holds and holds[name] == seen:
+                continue
+            if name in holds and (name in mine or name in held):
+                self._store.release(name)
+            if seen == _hash(self.active.get(name)):
+                self._refused.pop(name, None)
+                self.errors.pop(name, None)
+            else:
+                changes[name] = content
+        self.errors.update(snapshot.refused)
+        return changes
+
+    async def _passes(self, changes: Changes, origins: Mapping[str, str]) -> bool:
+        attempt = self._stage("change", changes, origins)
+        try:
+            await self._check(attempt)
+        except ChangeRefused:
+            return False
+        return True
+
+    async def _try(self, reason: Reason, changes: Changes, origins: Mapping[str, str]) -> None:
+        attempt = self._stage(reason, changes, origins)
+        try:
+            await self._deploy(attempt, {})
+        except ChangeRefused as refusal:
+            self._refuse(attempt, explain(changes, refusal))
+
+    # --- the road ---
+
+    def _stage(self, reason: Reason, changes: Changes, origins: Mapping[str, str]) -> _Attempt:
+        staged: dict[str, Version] = {}
+        for origin in set(origins.values()):
+            contents = {n: c for n, c in changes.items() if c is not None and origins[n] == origin}
+            staged |= self._store.stage_all(contents, origin)
+        return _Attempt(reason, changes, staged, effect_of(changes, self.active, self.loaded))
+
+    async def _deploy(self, attempt: _Attempt, left_out: Mapping[str, Fault]) -> Notice:
+        """Check, prepare, commit. Raises :class:`ChangeRefused`; then everything is as before."""
+        loaded, plan = await self._check(attempt)
+        with attempt.step("prepare"):
+            try:
+                await self._lanes.prepare(plan)
+            except LaneDied as error:
+                raise ChangeRefused(dict.fromkeys(plan.reload, Fault("LaneDied", str(error)))) from error
+        with attempt.step("commit"):
+            records = attempt.records({}) | _left_out(left_out)
+            self._store.record_committed(attempt.reason, records, attempt.seconds)
+            self._take(attempt, loaded, plan.generation)
+            await self._lanes.commit(plan)
+        self.errors.update(left_out)
+        notice = Notice(plan.generation, attempt.reason, attempt.effect.kinds, dict(left_out), attempt.seconds)
+        self._notify("trimtab_generation_committed", notice)
+        return notice
+
+    async def _check(self, attempt: _Attempt) -> tuple[dict[str, LoadedScript], Plan]:
+        plan = self._plan(attempt)
+        with attempt.step("check"):
+            if not plan.reload:
+                return {}, plan
+            libraries = [name for name in self.active if is_library(name) and name not in attempt.changes]
+            reloaded = [name for name in plan.reload if name not in attempt.changes]
+            there = {name: self._store.content(self.active[name].hash) for name in [*libraries, *reloaded]}
+            candidate = Plan(plan.generation, {**there, **plan.upserts}, [], plan.reload, plan.settings)
+            loaded, faults = await self._lanes.check(candidate)
+        if faults:
+            raise ChangeRefused(faults)
+        return loaded, plan
+
+    def _plan(self, attempt: _Attempt) -> Plan:
+        changes = attempt.changes
+        settings = changes.get(SETTINGS)
+        try:
+            tree = self._expand(settings) if settings is not None else ({} if SETTINGS in changes else None)
+        except ConfigurationError as error:
+            raise ChangeRefused({SETTINGS: Fault("ConfigurationError", str(error))}) from error
+        return Plan(
+            generation=self._store.next_number(),
+            upserts={n: c for n, c in changes.items() if c is not None and n != SETTINGS},
+            deletes=[n for n, c in changes.items() if c is None and n != SETTINGS],
+            reload=attempt.effect.reload,
+            settings=tree,
+        )
+
+    def _take(self, attempt: _Attempt, loaded: Mapping[str, LoadedScript], generation: int) -> None:
+        """Make the attempt the running generation, in the books."""
+        self.generation = generation
+        for name in attempt.changes:
+            if name in attempt.staged:
+                self.active[name] = attempt.staged[name]
+            else:
+                self.active.pop(name, None)
+                self.loaded.pop(name, None)
+            self.errors.pop(name, None)
+            self._refused.pop(name, None)
+            self.rolled_back.discard(name)
+        for name in loaded:
+            self.errors.pop(name, None)
+        self.loaded.update(loaded)
+
+    def _refuse(self, attempt: _Attempt, faults: Mapping[str, Fault]) -> None:
+        records = attempt.records(faults) | _left_out(
+            {n: f for n, f in faults.items() if n not in attempt.effect.kinds}
+        )
+        number = self._store.record_refused(attempt.reason, records, attempt.seconds)
+        self.errors.update(faults)
+        self._refused.update({name: digest(content) for name, content in attempt.changes.items()})
+        notice = Notice(number, attempt.reason, attempt.effect.kinds, faults, attempt.seconds)
+        self._notify("trimtab_change_refused", notice)
+
+
+def _left_out(faults: Mapping[str, Fault]) -> dict[str, Change]:
+    return {name: Change("added", None, fault) for name, fault in faults.items()}
+
+
+def _hash(version: Version | None) -> str | None:
+    return None if version is None else version.hash
+
+
+def _came_by_rollback(store: ArtifactStore, name: str) -> bool:
+    latest = (record for record in store.generations(20, name) if record.outcome == "committed")
+    return next((record.reason == "rollback" for record in latest), False)
+
+
+def _lying(name: str, snapshots: Iterable[tuple[Discoverer, Snapshot]]) -> bytes | None:
+    """The bytes that a discoverer sees of a name now."""
+    return next((s.artifacts[name] for _, s in snapshots if name in s.artifacts), None)
+
+
+async def _restore(name: str, content: bytes | None, discoverers: Iterable[Discoverer], origin: str | None) -> bool:
+    """Have the discoverer that the name comes from put the bytes back."""
+    for discoverer in discoverers:
+        if discoverer.name == origin:
+            return await discoverer.restore(name, content)
+    return False

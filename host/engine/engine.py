@@ -1,0 +1,372 @@
+"""Holds the scripts of the running generation, replaces them, and hands them batches of events."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from trimtab.api import ScriptEngine, ScriptInstance
+from trimtab.artifacts.names import is_library, nearest
+from trimtab.engine.batch import Batch, Events, InvalidRecordsError, SourceSpec
+from trimtab.engine.broken import BrokenInstance
+from trimtab.engine.result import BatchResult, FailedEvent, ScriptCount, merge
+from trimtab.engine.run import HandlerRun
+from trimtab.engine.script import HandlerSpec, Script, ScriptHost
+from trimtab.errors import ChangeRefused, Fault, ScriptError
+from trimtab.expressions import Expression, ExpressionError, compile_expression
+
+
+class Plan(msgspec.Struct):
+    """The way from the running generation to the next one."""
+
+    generation: int
+    upserts: dict[str, bytes]
+    """Scripts and libraries that are new or changed."""
+    deletes: list[str]
+    reload: list[str]
+    """Scripts to load: those among ``upserts``, and those that use a library that changes."""
+    settings: dict[str, Any] | None = None
+    """None: as they are."""
+
+
+class LoadedScript(msgspec.Struct, frozen=True):
+    """What a script turned out to be when it was loaded."""
+
+    version: str
+    handlers: list[HandlerSpec]
+    libraries: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Active:
+    script: Script
+    instance: ScriptInstance
+    filters: tuple[Expression | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One handler on the way of a source's events."""
+
+    active: _Active
+    handler: int
+    where: Expression | None
+
+
+@dataclass(slots=True)
+class _Candidate:
+    """A generation that is prepared and not yet committed."""
+
+    plan: Plan
+    files: dict[str, bytes]
+    loaded: dict[str, _Active]
+
+
+class Engine:
+    """One lane's worth of scripts. Not thread-safe: every call comes from one thread, the main thread.
+
+    ``now``: ms since the epoch, for the expression function ``now()``.
+    """
+
+    def __init__(
+        self,
+        engines: Sequence[ScriptEngine],
+        host: ScriptHost,
+        sources: Mapping[str, SourceSpec],
+        now: Callable[[], int],
+    ) -> None:
+        self.generation = 0
+        self._engines = {suffix: engine for engine in engines for suffix in engine.suffixes}
+        self._host = host
+        self._sources = sources
+        self._now = now
+        self._files: dict[str, bytes] = {}
+        self._active: dict[str, _Active] = {}
+        self._steps: dict[str, list[_Step]] = {}
+        self._candidate: _Candidate | None = None
+        self._retired: deque[_Active] = deque()
+
+    # --- generations ---
+
+    def check(self, plan: Plan) -> tuple[dict[str, LoadedScript], dict[str, Fault]]:
+        """Load what a plan loads, run no ``open()``, keep nothing. Returns what loaded, and what did not."""
+        with _Swapped(self._host, plan.settings):
+            loaded, faults = self._load_all(plan, self._next_files(plan))
+        return {name: _describe(active) for name, active in loaded.items()}, faults
+
+    def prepare(self, plan: Plan) -> None:
+        """Build the new instances beside the running ones and open them.
+
+        Raises :class:`ChangeRefused` with a fault for each script that fails; then nothing has changed.
+        """
+        self.abort()
+        files = self._next_files(plan)
+        with _Swapped(self._host, plan.settings):
+            loaded, faults = self._load_all(plan, files)
+            if not faults:
+                faults = self._open_all(loaded)
+                self._retired.extend(active for name, active in loaded.items() if faults and name not in faults)
+        if faults:
+            raise ChangeRefused(faults)
+        self._candidate = _Candidate(plan, files, loaded)
+
+    def commit(self) -> None:
+        """Make the prepared generation the running one. The instances it replaces wait for :meth:`close_retired`."""
+        candidate = self._candidate
+        if candidate is None:
+            raise RuntimeError("commit() comes after a prepare() that succeeded")
+        plan, self._candidate = candidate.plan, None
+        for name in [*candidate.loaded, *plan.deletes]:
+            if (old := self._active.pop(name, None)) is not None:
+                self._retired.append(old)
+        kept = list(self._active.values())
+        self._active.update(candidate.loaded)
+        self._files, self.generation = candidate.files, plan.generation
+        self._steps.clear()
+        if plan.settings is not None:
+            self._host.settings.tree = plan.settings
+            for active in kept:
+                active.instance.settings_changed()
+
+    def restore(self, plan: Plan) -> dict[str, Fault]:
+        """Prepare and commit what was committed before, in a process that starts anew.
+
+        A script that can no longer be loaded or opened does not keep the others from running: it stands in with
+        its fault, which each of its events then fails with. Returns those faults, by name.
+        """
+        files = self._next_files(plan)
+        with _Swapped(self._host, plan.settings):
+            loaded, faults = self._load_all(plan, files)
+            faults |= self._open_all(loaded)
+        for name, fault in faults.items():
+            loaded[name] = _Active(Script.of(name, files[name]), BrokenInstance(fault), (None,))
+        self._candidate = _Candidate(plan, files, loaded)
+        self.commit()
+        return faults
+
+    def abort(self) -> None:
+        """Drop the prepared generation, if there is one."""
+        candidate, self._candidate = self._candidate, None
+        if candidate is not None:
+            self._retired.extend(candidate.loaded.values())
+
+    def close_retired(self) -> tuple[Script, Fault | None] | None:
+        """Close one instance that was replaced. Returns its script and what failed, or None: none was waiting."""
+        if not self._retired:
+            return None
+        active = self._retired.popleft()
+        try:
+            active.instance.close()
+        except ScriptError as error:
+            return active.script, error.fault
+        return active.script, None
+
+    def close(self) -> list[tuple[Script, Fault | None]]:
+        """Close every instance."""
+        self.abort()
+        self._retired.extend(self._active.values())
+        self._active.clear()
+        self._steps.clear()
+        return list(iter(self.close_retired, None))
+
+    # --- events ---
+
+    def process(self, batch: Batch, entering: Callable[[str], None] | None = None) -> BatchResult:
+        """Hand a batch to every handler that it concerns, in path order.
+
+        ``entering`` is told the name of each script before it gets the events.
+        """
+        steps = self._steps_of(batch)
+        decoded = any(step.where is not None or step.active.instance.decodes for step in steps)
+        failed: list[FailedEvent] = []
+        try:
+            events = Events(batch, self._sources[batch.source], decoded=decoded)
+        except InvalidRecordsError:
+            batch, failed = _without_invalid(batch)
+            if not batch.count:
+                return BatchResult({}, failed, {}, None)
+            events = Events(batch, self._sources[batch.source], decoded=decoded)
+        return self._run(steps, events, failed, entering)
+
+    def replay(self, batch: Batch, script: Script) -> BatchResult:
+        """Hand a batch to a version of a script that is not the running one, loaded for this call alone.
+
+        Raises :class:`ScriptError` when it cannot be loaded or opened.
+        """
+        active = self._load(script, self._files)
+        active.instance.open()
+        try:
+            events = Events(batch, self._sources[batch.source], decoded=True)
+            steps = [step for step in _steps(active) if _concerns(step, batch.source)]
+            return self._run(steps, events, [], None)
+        finally:
+            self._retired.append(active)
+
+    def _run(
+        self, steps: Sequence[_Step], events: Events, failed: list[FailedEvent], entering: Callable[[str], None] | None
+    ) -> BatchResult:
+        # Every filter looks at the events before any handler can change them.
+        selections = [_select(step.where, events) for step in steps]
+        runs: list[HandlerRun] = []
+        scripts: dict[str, ScriptCount] = {}
+        for step, selection in zip(steps, selections, strict=True):
+            if not selection:
+                continue
+            script = step.active.script
+            if entering is not None:
+                entering(script.name)
+            run = HandlerRun(self._host.sinks)
+            step.active.instance.process(step.handler, events, selection, run)
+            runs.append(run)
+            count = scripts.setdefault(script.name, ScriptCount(0, 0, []))
+            count.handled += len(selection) - len(run.faults)
+            count.failed += len(run.faults)
+            count.samples += run.samples
+            failed.extend(_failed(events, index, script, run.faults[index]) for index in sorted(run.faults))
+        return BatchResult(merge(runs), failed, scripts, events.max_timestamp)
+
+    def _steps_of(self, batch: Batch) -> Sequence[_Step]:
+        steps = self._steps.get(batch.source)
+        if steps is None:
+            steps = self._steps[batch.source] = [
+                step
+                for name in sorted(self._active)
+                for step in _steps(self._active[name])
+                if _concerns(step, batch.source)
+            ]
+        if batch.only is None and not batch.skip:
+            return steps
+        return [
+            s for s in steps if batch.only in (None, s.active.script.name) and s.active.script.name not in batch.skip
+        ]
+
+    # --- loading ---
+
+    def _next_files(self, plan: Plan) -> dict[str, bytes]:
+        files = {**self._files, **plan.upserts}
+        for name in plan.deletes:
+            files.pop(name, None)
+        return files
+
+    def _load_all(self, plan: Plan, files: dict[str, bytes]) -> tuple[dict[str, _Active], dict[str, Fault]]:
+        loaded: dict[str, _Active] = {}
+        faults: dict[str, Fault] = {}
+        for name in sorted(plan.reload):
+            try:
+                loaded[name] = self._load(Script.of(name, files[name]), files)
+            except ScriptError as error:
+                faults[name] = error.fault
+        return loaded, faults
+
+    def _load(self, script: Script, files: Mapping[str, bytes]) -> _Active:
+        suffix = "." + script.name.rpartition(".")[2]
+        if suffix not in self._engines:
+            known = ", ".join(sorted(self._engines))
+            raise ScriptError(Fault("UnknownLanguage", f"expected a file ending in one of {known}", script.name))
+        libraries = {name: source for name, source in files.items() if is_library(name)}
+        instance = self._engines[suffix].load(script, libraries, self._host)
+        return _Active(script, instance, tuple(self._filter(script, spec) for spec in instance.handlers))
+
+    def _filter(self, script: Script, spec: HandlerSpec) -> Expression | None:
+        if spec.source is not None and spec.source not in self._sources:
+            hint = nearest(spec.source, self._sources)
+            known = ", ".join(sorted(self._sources)) or "none is configured"
+            message = f"expected a source of the configuration ({known}), got {spec.source!r}"
+            message += f"; did you mean {hint!r}?" if hint else ""
+            raise ScriptError(Fault("UnknownSource", message, script.name))
+        if spec.where is None:
+            return None
+        try:
+            return compile_expression(spec.where, now=self._now)
+        except ExpressionError as error:
+            raise ScriptError(Fault("ExpressionError", f"where = {spec.where!r}: {error}", script.name)) from error
+
+    def _open_all(self, loaded: Mapping[str, _Active]) -> dict[str, Fault]:
+        """Open the instances. Returns the faults of those that cannot be opened."""
+        faults: dict[str, Fault] = {}
+        for name, active in loaded.items():
+            try:
+                active.instance.open()
+            except ScriptError as error:
+                faults[name] = error.fault
+        return faults
+
+
+class _Swapped:
+    """Lets scripts that are being loaded see the settings of their own generation."""
+
+    def __init__(self, host: ScriptHost, tree: dict[str, Any] | None) -> None:
+        self._settings, self._tree = host.settings, tree
+
+    def __enter__(self) -> None:
+        self._before = self._settings.tree
+        if self._tree is not None:
+            self._settings.tree = self._tree
+
+    def __exit__(self, *_exc: object) -> None:
+        self._settings.tree = self._before
+
+
+def _describe(active: _Active) -> LoadedScript:
+    instance = active.instance
+    return LoadedScript(active.script.version, list(instance.handlers), sorted(instance.libraries))
+
+
+def _steps(active: _Active) -> list[_Step]:
+    return [_Step(active, number, where) for number, where in enumerate(active.filters)]
+
+
+def _concerns(step: _Step, source: str) -> bool:
+    return step.active.instance.handlers[step.handler].source in (None, source)
+
+
+def _select(where: Expression | None, events: Events) -> Sequence[int]:
+    if where is None:
+        return range(events.count)
+    test = where.test
+    return [index for index, event in enumerate(events.objects) if test(event)]
+
+
+def _failed(events: Events, index: int, script: Script, fault: Fault) -> FailedEvent:
+    return FailedEvent(
+        payload=events.lines[index],
+        position=events.position(index),
+        event_id=events.id(index),
+        key=events.key(index),
+        script=script.name,
+        version=script.version,
+        fault=fault,
+    )
+
+
+def _without_invalid(batch: Batch) -> tuple[Batch, list[FailedEvent]]:
+    """Take the records that are not valid JSON out of a batch; blank lines are no records at all."""
+    lines = batch.data.split(b"\n")
+    positions = batch.positions or _offsets(lines, batch.start)
+    valid: list[tuple[bytes, int]] = []
+    failed: list[FailedEvent] = []
+    for line, position in zip(lines, positions, strict=True):
+        if not line.strip():
+            continue
+        try:
+            msgspec.json.decode(line)
+            valid.append((line, position))
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            fault = Fault("CodecError", f"expected one JSON value a record: {error}")
+            event_id = f"{batch.source}:{batch.partition}:{position}"
+            failed.append(FailedEvent(line, position, event_id, None, None, None, fault))
+    data = b"\n".join(line for line, _position in valid)
+    kept = [position for _line, position in valid]
+    return msgspec.structs.replace(batch, data=data, count=len(valid), positions=kept), failed
+
+
+def _offsets(lines: Sequence[bytes], start: int) -> list[int]:
+    positions = []
+    for line in lines:
+        positions.append(start)
+        start += len(line) + 1
+    return positions

@@ -1,0 +1,213 @@
+"""The host: puts store, stream, deployment and control API together, and runs until it is stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import structlog
+from starlette.routing import BaseRoute
+
+from trimtab.api import Discoverer, DiscovererContext, Notice, OutsideError
+from trimtab.artifacts.names import is_library
+from trimtab.artifacts.store import ArtifactStore
+from trimtab.config import Config, expand_settings, load
+from trimtab.control.app import create_app
+from trimtab.control.endpoint import lock, published, token
+from trimtab.control.server import serving
+from trimtab.deploy.changeset import SETTINGS
+from trimtab.deploy.deployer import Deployer
+from trimtab.deploy.plans import restore_plan
+from trimtab.deploy.settings import SettingsDiscoverer
+from trimtab.engine.engine import Plan
+from trimtab.plugin_manager import Plugins
+from trimtab.runtime import dead_letters
+from trimtab.runtime.dead_letters import DeadLetters
+from trimtab.runtime.replay import Replayer
+from trimtab.runtime.stats import ScriptStats
+from trimtab.runtime.stream import Stream
+
+STORE = "artifacts.db"
+SCAN_AGAIN = 1.0
+"""Seconds until a discoverer that failed is asked again."""
+
+
+class Host:
+    """One running host. Make it in a running event loop's thread and call :meth:`run` once."""
+
+    store: ArtifactStore
+    dead_letters: DeadLetters
+    source_routes: Mapping[str, Sequence[BaseRoute]]
+
+    def __init__(self, config: Config, plugins: Plugins, config_path: Path) -> None:
+        self._config, self._plugins, self._path = config, plugins, config_path
+        self._stop = asyncio.Event()
+        self._started = time.monotonic()
+        self._log = structlog.get_logger("trimtab")
+        self._main: asyncio.Task[Any] | None = None
+
+    # --- running ---
+
+    async def run(self) -> int:
+        """Run until :meth:`stop`, or until every source has ended. Returns the exit code.
+
+        Raises :class:`TrimtabError` when it cannot start, or when a source fails for good.
+        """
+        self._main = asyncio.current_task()
+        try:
+            with contextlib.ExitStack() as stack:
+                stack.enter_context(lock(self._config.state))
+                self.store = stack.enter_context(ArtifactStore(self._config.state / STORE))
+                self.dead_letters = DeadLetters(self._config.state / dead_letters.FILE_NAME)
+                stack.callback(self.dead_letters.close)
+                await self._run()
+        except asyncio.CancelledError:
+            self._log.warning("stopped at once: events under way were not handled to the end")
+            return 1
+        return 0
+
+    def stop(self) -> None:
+        """Stop reading, handle what was read, and end."""
+        self._log.info("stopping: events under way are handled first; once more stops at once")
+        self._stop.set()
+
+    def abort(self) -> None:
+        """End at once."""
+        if self._main is not None:
+            self._main.cancel()
+
+    async def _run(self) -> None:
+        self._stream = Stream(self._config, self.dead_letters, self._plan_of, self.store.latest_number())
+        self._deployer = Deployer(self.store, self._stream, expand_settings, self._plugins.notify)
+        self._stream.loaded = self._deployer.loaded
+        self._replayer = Replayer(self._stream, self.store, self._config.sources)
+        self._discoverers = [
+            *self._plugins.discoverers(self._discoverer_context()),
+            SettingsDiscoverer(self._config, lambda: load(self._path, self._plugins)),
+        ]
+        self.source_routes = self._stream.source_routes
+        async with self._stream:
+            await self._deployer.learn()
+            await self._deployer.start(self._discoverers)
+            listen = self._config.listen
+            app = create_app(self, token(self._config.state))
+            async with serving(app, listen.host, listen.port) as url:
+                with published(self._config.state, url):
+                    self._log.info("listening", url=url, generation=self._deployer.generation)
+                    await self._serve()
+
+    async def _serve(self) -> None:
+        watchers = [asyncio.create_task(self._watch(discoverer)) for discoverer in self._discoverers]
+        replays = asyncio.create_task(self._replay_requested())
+        try:
+            await self._until_the_end()
+            async with self._deployer.at_rest():
+                for task in watchers:
+                    task.cancel()
+            await self._stream.drain()
+        finally:
+            for task in (*watchers, replays):
+                task.cancel()
+            await asyncio.gather(*watchers, replays, return_exceptions=True)
+
+    async def _until_the_end(self) -> None:
+        """Run the sources until they have all ended, or somebody stops the host."""
+        stopped = asyncio.create_task(self._stop.wait())
+        sources = asyncio.create_task(self._stream.run_sources())
+        try:
+            if self._config.sources:
+                await asyncio.wait({stopped, sources}, return_when=asyncio.FIRST_COMPLETED)
+            else:
+                await stopped
+            if sources.done():
+                sources.result()
+        finally:
+            stopped.cancel()
+            sources.cancel()
+            await asyncio.gather(stopped, sources, return_exceptions=True)
+
+    async def _watch(self, discoverer: Discoverer) -> None:
+        """Deploy whatever changes where a discoverer looks. An outage there changes nothing."""
+        while True:
+            await discoverer.wait()
+            try:
+                snapshot = await discoverer.scan()
+            except OutsideError as error:
+                self._log.error("cannot look for changes; nothing is changed", where=discoverer.name, error=str(error))
+                await asyncio.sleep(SCAN_AGAIN)
+            else:
+                await self._deployer.offer(discoverer, snapshot)
+
+    async def _replay_requested(self) -> None:
+        """Replay the dead letters that somebody asked for while no host ran."""
+        for letter, version in self.dead_letters.pending_replays():
+            async for outcome in self._replayer.replay([letter], version):
+                self._log.info("dead letter replayed", **outcome)
+            self.dead_letters.settle_replays([letter])
+
+    def _plan_of(self, generation: int) -> Plan:
+        return restore_plan(self.store, generation, expand_settings)
+
+    def _discoverer_context(self) -> DiscovererContext:
+        suffixes = {suffix for engine in self._plugins.script_engines() for suffix in engine.suffixes}
+        config = self._config
+        return DiscovererContext(config.folder, config.scripts, config.state, frozenset(suffixes))
+
+    # --- what the control API asks (trimtab.control.app.ControlledHost) ---
+
+    def status(self) -> dict[str, Any]:
+        """Return the document of ``status --json``."""
+        return {
+            "generation": self._deployer.generation,
+            "uptime_s": round(time.monotonic() - self._started, 3),
+            "scripts": self._scripts(),
+            "sources": {name: msgspec.to_builtins(i.status()) for name, i in self._stream.ingests.items()},
+            "sinks": {name: msgspec.to_builtins(sink.status) for name, sink in self._stream.sinks.items()},
+            "lanes": [
+                {"pid": lane.pid, "state": lane.state, "restarts": lane.restarts, "generation": lane.generation}
+                for lane in self._stream.lanes
+            ],
+            "dead_letters": self.dead_letters.count(),
+        }
+
+    async def rollback(self, name: str, to: str | None) -> dict[str, Any]:
+        """Roll one artifact back. Raises :class:`UsageError` or :class:`ChangeRefused`."""
+        return _document(await self._deployer.rollback(name, to, self._discoverers))
+
+    async def rollback_generation(self, number: int) -> dict[str, Any]:
+        """Roll everything back to a generation. Raises :class:`UsageError` or :class:`ChangeRefused`."""
+        return _document(await self._deployer.rollback_generation(number, self._discoverers))
+
+    def replay(self, ids: Sequence[int], version: str | None) -> AsyncIterator[dict[str, Any]]:
+        """Replay dead letters. Raises :class:`UsageError` for an unknown version."""
+        return self._replayer.replay(ids, version)
+
+    def _scripts(self) -> list[dict[str, Any]]:
+        deployer = self._deployer
+        names = {name for name in (*deployer.active, *deployer.errors) if not is_library(name) and name != SETTINGS}
+        return [self._script(name) for name in sorted(names)]
+
+    def _script(self, name: str) -> dict[str, Any]:
+        deployer = self._deployer
+        running, error = deployer.active.get(name), deployer.errors.get(name)
+        stats = self._stream.stats.get(name, ScriptStats())
+        return {
+            "name": name,
+            "seq": running.seq if running else None,
+            "version": running.hash[:12] if running else None,
+            "state": "rejected" if running is None else "rolled-back" if name in deployer.rolled_back else "active",
+            "error": self._config.mask(str(error)) if error else None,
+            "handled": stats.handled,
+            "failed": stats.failed,
+            "p50_us": stats.percentile(0.5),
+            "p99_us": stats.percentile(0.99),
+        }
+
+
+def _document(notice: Notice) -> dict[str, Any]:
+    return {"generation": notice.generation, "changes": dict(notice.changes), "seconds": dict(notice.seconds)}

@@ -1,0 +1,60 @@
+"""Checks candidates in scratch processes, where they can do no harm."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from trimtab.engine.engine import LoadedScript, Plan
+from trimtab.errors import Fault
+from trimtab.runtime import wire
+from trimtab.runtime.processes import Worker
+
+SILENCE = 3.0
+"""Seconds without a sign of life after which a scratch process is stuck in code that no time limit interrupts."""
+
+Checked = tuple[dict[str, LoadedScript], dict[str, Fault]]
+
+
+async def check(start: Callable[[], Awaitable[Worker]], plan: Plan) -> Checked:
+    """Load what a plan loads, in a process of its own. Returns what could be loaded, and what could not.
+
+    A process that dies over several scripts does not say which one it was: then each gets a process of its own.
+    """
+    checked = await _check_in_one(start, plan)
+    if isinstance(checked, wire.Checked):
+        return checked.loaded, checked.faults
+    if len(plan.reload) == 1:
+        return {}, {plan.reload[0]: checked}
+    loaded: dict[str, LoadedScript] = {}
+    faults: dict[str, Fault] = {}
+    for name in plan.reload:
+        one_loaded, one_fault = await check(start, msgspec.structs.replace(plan, reload=[name]))
+        loaded |= one_loaded
+        faults |= one_fault
+    return loaded, faults
+
+
+async def _check_in_one(start: Callable[[], Awaitable[Worker]], plan: Plan) -> wire.Checked | Fault:
+    worker = await start()
+    watchdog = asyncio.create_task(_kill_when_silent(worker))
+    try:
+        worker.send(wire.Check(plan))
+        answer = await worker.receive()
+        if isinstance(answer, wire.Checked):
+            return answer
+        status = await worker.ended
+        ended = f"was killed by signal {-status}" if status < 0 else f"ended with exit code {status}"
+        return Fault("CheckFailed", f"the process that loaded the script {ended}; its top level must not do that")
+    finally:
+        watchdog.cancel()
+        worker.kill()
+        await worker.close()
+
+
+async def _kill_when_silent(worker: Worker) -> None:
+    while asyncio.get_running_loop().time() - worker.last_sign < SILENCE:  # noqa: ASYNC110 - nothing to wait for
+        await asyncio.sleep(SILENCE / 10)
+    worker.kill()

@@ -1,0 +1,100 @@
+"""A lane: a worker process that runs every handler for its share of the keys, on its main thread."""
+
+from __future__ import annotations
+
+import socket
+import time
+
+from trimtab.engine.batch import Batch
+from trimtab.engine.engine import Engine
+from trimtab.engine.result import BatchResult, FailedEvent
+from trimtab.engine.script import LogEntry, Script
+from trimtab.errors import ChangeRefused, Fault, ScriptError
+from trimtab.plugin_manager import Plugins
+from trimtab.runtime import wire
+from trimtab.runtime.worker import Channel, make_engine
+from trimtab.sandbox import memory
+
+
+def run(sock: socket.socket, heartbeat: int, setup: wire.Setup, plugins: Plugins) -> None:
+    """Serve one lane until the host says stop or is gone."""
+    entries: list[LogEntry] = []
+    engine = make_engine(setup, plugins, heartbeat, entries.append)
+    memory.limit_memory(setup.memory)
+    _Lane(Channel(sock), engine, entries).serve()
+
+
+class _Lane:
+    def __init__(self, channel: Channel, engine: Engine, entries: list[LogEntry]) -> None:
+        self._channel, self._engine, self._entries = channel, engine, entries
+
+    def serve(self) -> None:
+        while (message := self._channel.receive()) is not None:
+            if isinstance(message, wire.Stop):
+                self._stop()
+                return
+            self._handle(message)
+            self._send_logs()
+            self._close_one()
+            if memory.nearly_full():
+                self._channel.send(wire.Recycling("scripts hold nearly all the memory that a lane may use"))
+                return
+
+    def _handle(self, message: wire.ToLane) -> None:
+        match message:
+            case Batch():
+                self._process(message)
+            case wire.Prepare(plan):
+                try:
+                    self._engine.prepare(plan)
+                    self._channel.send(wire.Prepared(plan.generation))
+                except ChangeRefused as refusal:
+                    self._channel.send(wire.Refused(plan.generation, refusal.faults))
+            case wire.Commit(generation):
+                self._engine.commit()
+                self._channel.send(wire.Committed(generation, {}))
+            case wire.Restore(plan):
+                self._channel.send(wire.Committed(plan.generation, self._engine.restore(plan)))
+            case wire.Abort():
+                self._engine.abort()
+            case wire.Replay(batch, name, source):
+                self._replay(batch, Script.of(name, source))
+
+    def _process(self, batch: Batch) -> None:
+        started = time.perf_counter_ns()
+        entering = (lambda script: self._channel.send(wire.Entering(script))) if batch.isolated else None
+        result = self._engine.process(batch, entering)
+        self._channel.send(wire.Done(batch.id, result, time.perf_counter_ns() - started))
+
+    def _replay(self, batch: Batch, script: Script) -> None:
+        try:
+            result = self._engine.replay(batch, script)
+        except ScriptError as error:
+            result = _all_failed(batch, script, error.fault)
+        self._channel.send(wire.Done(batch.id, result, 0))
+
+    def _send_logs(self) -> None:
+        if self._entries:
+            self._channel.send(wire.Logged(self._entries[:]))
+            self._entries.clear()
+
+    def _close_one(self) -> None:
+        """Close one old version between two messages, so that no event waits for all of them."""
+        if (closed := self._engine.close_retired()) is not None:
+            self._tell_closed(*closed)
+
+    def _stop(self) -> None:
+        for script, fault in self._engine.close():
+            self._tell_closed(script, fault)
+
+    def _tell_closed(self, script: Script, fault: Fault | None) -> None:
+        self._send_logs()
+        self._channel.send(wire.Closed(script.name, script.version, fault))
+
+
+def _all_failed(batch: Batch, script: Script, fault: Fault) -> BatchResult:
+    position = batch.positions[0] if batch.positions else batch.start
+    event_id = f"{batch.source}:{batch.partition}:{position}"
+    return BatchResult(
+        {}, [FailedEvent(batch.data, position, event_id, None, script.name, script.version, fault)], {}, None
+    )

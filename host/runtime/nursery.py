@@ -1,0 +1,131 @@
+"""The nursery: a small process of one thread that has the runtime imported and forks lanes and scratch processes.
+
+Forking from it takes a few milliseconds and shares its memory, where starting Python anew takes a hundred times as
+long. The host cannot fork itself: it has threads.
+
+The host speaks to it over a Unix socket: a role and two descriptors in (the worker's socket and its heartbeat pipe),
+lines of JSON out. When the host is gone, the socket ends, and every worker is killed.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import select
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+import msgspec
+
+from trimtab.expressions import compile_expression
+from trimtab.plugin_manager import Plugins
+from trimtab.runtime import lane, scratch
+from trimtab.runtime.wire import Setup
+
+Role = Callable[[socket.socket, int, Setup, Plugins], None]
+ROLES: dict[bytes, Role] = {b"L": lane.run, b"C": scratch.run}
+
+
+class Born(msgspec.Struct, tag=True):
+    """A worker was forked. Answers come in the order of the requests."""
+
+    pid: int
+
+
+class Ended(msgspec.Struct, tag=True):
+    """A worker ended. ``status``: its exit code, or minus the signal that killed it."""
+
+    pid: int
+    status: int
+
+
+def main() -> None:
+    """Run the nursery on the socket whose descriptor is the first argument, until the host is gone."""
+    control = socket.socket(fileno=int(sys.argv[1]))
+    setup = msgspec.json.decode(sys.argv[2], type=Setup)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the host decides
+    plugins = Plugins.load()
+    plugins.script_engines()  # what they import, and the expression parser below, the workers then share
+    compile_expression("true")
+    gc.collect()
+    gc.freeze()  # pages with frozen objects stay shared with the workers
+    _Nursery(control, setup, plugins).run()
+
+
+class _Nursery:
+    def __init__(self, control: socket.socket, setup: Setup, plugins: Plugins) -> None:
+        self._control, self._setup, self._plugins = control, setup, plugins
+        self._workers: set[int] = set()
+
+    def run(self) -> None:
+        woken, wake = os.pipe()
+        os.set_blocking(wake, False)
+        os.set_blocking(woken, False)
+        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        try:
+            while True:
+                ready, _, _ = select.select([self._control.fileno(), woken], [], [])
+                if woken in ready:
+                    os.read(woken, 4096)
+                    self._reap()
+                if self._control.fileno() in ready and not self._fork_next((woken, wake)):
+                    return
+        except BrokenPipeError:
+            return
+        finally:
+            for pid in self._workers:
+                os.kill(pid, signal.SIGKILL)
+
+    def _fork_next(self, wakeup: tuple[int, int]) -> bool:
+        roles, descriptors, _, _ = socket.recv_fds(self._control, 1, 2)
+        if not roles:
+            return False
+        pid = os.fork()
+        if pid == 0:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            for descriptor in wakeup:
+                os.close(descriptor)
+            self._control.close()
+            _work(ROLES[roles], descriptors, self._setup, self._plugins)
+        self._workers.add(pid)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        self._tell(Born(pid))
+        return True
+
+    def _reap(self) -> None:
+        while self._workers:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                return
+            self._workers.discard(pid)
+            self._tell(Ended(pid, os.waitstatus_to_exitcode(status)))
+
+    def _tell(self, message: Born | Ended) -> None:
+        self._control.sendall(msgspec.json.encode(message) + b"\n")
+
+
+def _work(role: Role, descriptors: list[int], setup: Setup, plugins: Plugins) -> NoReturn:
+    """Play a role in a forked process; never return into the nursery's loop."""
+    code = 1
+    try:
+        worker, heartbeat = descriptors
+        role(socket.socket(fileno=worker), heartbeat, setup, plugins)
+        code = 0
+    except (BrokenPipeError, ConnectionResetError):
+        pass  # the host is gone: nobody is left to tell
+    except BaseException:  # noqa: BLE001 - the last stop of a process
+        sys.excepthook(*sys.exc_info())
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    main()

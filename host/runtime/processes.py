@@ -1,0 +1,160 @@
+"""The host's side of the nursery: starting workers and hearing of their end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections import deque
+from contextlib import suppress
+from types import TracebackType
+
+import msgspec
+
+from trimtab.errors import LaneDied
+from trimtab.runtime import wire
+from trimtab.runtime.nursery import Born, Ended
+from trimtab.runtime.wire import HEADER, FromLane, Setup
+
+_decode_news: msgspec.json.Decoder[Born | Ended] = msgspec.json.Decoder(Born | Ended)
+_FRAMES_BUFFERED = 1 << 20
+
+
+class Worker:
+    """One forked process, with its socket."""
+
+    def __init__(
+        self,
+        pid: int,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        heartbeat: int,
+        ended: asyncio.Future[int],
+    ) -> None:
+        self.pid = pid
+        self.ended = ended
+        """Exit code, or minus the signal."""
+        self.last_sign = asyncio.get_running_loop().time()
+        """When it last showed life (monotonic seconds of the loop)."""
+        self._reader, self._writer, self._heartbeat = reader, writer, heartbeat
+        asyncio.get_running_loop().add_reader(heartbeat, self._on_heartbeat)
+
+    def send(self, message: wire.ToLane) -> None:
+        """Send a message; never blocks. What a dead worker does not take is lost: its end is told elsewhere."""
+        self._writer.write(wire.encode(message))
+
+    async def receive(self) -> FromLane | None:
+        """Wait for the next message. None: the worker is gone."""
+        try:
+            header = await self._reader.readexactly(HEADER.size)
+            body = await self._reader.readexactly(HEADER.unpack(header)[0])
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return None
+        self.last_sign = asyncio.get_running_loop().time()
+        return wire.decode_from_lane(body)
+
+    def kill(self) -> None:
+        """End the process at once, if it still runs."""
+        if not self.ended.done():
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+
+    async def close(self) -> None:
+        """Let go of the process's socket and pipe."""
+        asyncio.get_running_loop().remove_reader(self._heartbeat)
+        os.close(self._heartbeat)
+        self._writer.close()
+        with suppress(ConnectionError):
+            await self._writer.wait_closed()
+
+    def _on_heartbeat(self) -> None:
+        with suppress(BlockingIOError):
+            if not os.read(self._heartbeat, 4096):
+                asyncio.get_running_loop().remove_reader(self._heartbeat)
+        self.last_sign = asyncio.get_running_loop().time()
+
+
+class NurseryProcess:
+    """The nursery, as an asynchronous context manager: leaving it kills every worker."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._setup = setup
+        self._births: deque[asyncio.Future[int]] = deque()
+        self._ends: dict[int, asyncio.Future[int]] = {}
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when the nursery itself has ended, which nobody asked it to."""
+
+    async def __aenter__(self) -> NurseryProcess:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            command = [sys.executable, "-m", "trimtab.runtime.nursery", str(theirs.fileno())]
+            self._process = await asyncio.create_subprocess_exec(
+                *command,
+                msgspec.json.encode(self._setup).decode(),
+                pass_fds=[theirs.fileno()],
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=sys.stderr.fileno(),  # what a script prints must not end up among a sink's values
+            )
+        ours.setblocking(False)
+        self._control = ours
+        self._reader, self._writer = await asyncio.open_unix_connection(sock=ours)
+        self._listener = asyncio.create_task(self._listen())
+        return self
+
+    async def __aexit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self._writer.close()
+        try:
+            await asyncio.wait_for(self._process.wait(), 5)
+        except TimeoutError:
+            self._process.kill()
+            await self._process.wait()
+        await self._listener
+
+    @property
+    def pid(self) -> int:
+        """The nursery's own process."""
+        return self._process.pid
+
+    async def start(self, role: bytes) -> Worker:
+        """Fork a worker. Raises :class:`LaneDied` when the nursery is gone."""
+        if self.ended.done():
+            raise LaneDied("the nursery process is gone: no lane can be started")
+        loop = asyncio.get_running_loop()
+        ours, theirs = socket.socketpair()
+        heard, beat = os.pipe()
+        os.set_blocking(heard, False)
+        try:
+            born: asyncio.Future[int] = loop.create_future()
+            self._births.append(born)
+            with theirs:
+                # One byte with its descriptors fits the socket's buffer, so this does not block.
+                socket.send_fds(self._control, [role], [theirs.fileno(), beat])
+                pid = await born
+        except BaseException:
+            ours.close()
+            os.close(heard)
+            raise
+        finally:
+            os.close(beat)
+        ours.setblocking(False)
+        reader, writer = await asyncio.open_unix_connection(sock=ours, limit=_FRAMES_BUFFERED)
+        return Worker(pid, reader, writer, heard, self._ends[pid])
+
+    async def _listen(self) -> None:
+        while line := await self._reader.readline():
+            news = _decode_news.decode(line)
+            if isinstance(news, Born):
+                self._ends[news.pid] = asyncio.get_running_loop().create_future()
+                self._births.popleft().set_result(news.pid)
+            elif (ended := self._ends.pop(news.pid, None)) is not None:
+                ended.set_result(news.status)
+        for born in self._births:
+            born.set_exception(LaneDied("the nursery process is gone"))
+        for ended in self._ends.values():
+            ended.set_result(-signal.SIGKILL)
+        if not self.ended.done():
+            self.ended.set_result(None)

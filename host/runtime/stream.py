@@ -1,0 +1,275 @@
+"""The stream: sources, router, lanes and sinks, and what happens to the results of a batch."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from types import TracebackType
+
+import structlog
+from starlette.routing import BaseRoute
+
+from trimtab.api import SinkContext, SinkError, Source
+from trimtab.config import Config, SourceConfig
+from trimtab.engine.batch import Batch, SourceSpec
+from trimtab.engine.engine import LoadedScript, Plan
+from trimtab.engine.result import BatchResult, FailedEvent, Lines
+from trimtab.engine.script import LogEntry
+from trimtab.errors import ChangeRefused, Fault, LaneDied
+from trimtab.runtime import checker
+from trimtab.runtime.dead_letters import DeadLetter, DeadLetters
+from trimtab.runtime.ingest import Ingest
+from trimtab.runtime.processes import NurseryProcess, Worker
+from trimtab.runtime.router import Router
+from trimtab.runtime.sinks import SinkWriter
+from trimtab.runtime.stats import ScriptStats
+from trimtab.runtime.supervisor import Lane
+from trimtab.runtime.wire import Setup
+from trimtab.runtime.work import Work
+
+LANE_MEMORY = 512 << 20
+"""Bytes that the scripts of one lane may take."""
+
+
+class Stream:
+    """Everything that events flow through. An asynchronous context manager: inside, lanes run and sinks are open.
+
+    ``generation``: the committed generation to begin with. ``plan_of``: the way from nothing to a committed
+    generation.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        dead_letters: DeadLetters,
+        plan_of: Callable[[int], Plan],
+        generation: int,
+    ) -> None:
+        specs = {name: SourceSpec(source.key, source.timestamp) for name, source in config.sources.items()}
+        self.stats: dict[str, ScriptStats] = {}
+        self.loaded: Mapping[str, LoadedScript] = {}
+        """The running scripts, by name: the deployer's own book, once there is one."""
+        self.lanes = [Lane(index, self, generation) for index in range(config.lanes)]
+        self.router = Router(self.lanes, specs, generation)
+        self.sinks = {
+            name: SinkWriter(
+                name, sink.kind.create(sink.options, SinkContext(name, config.folder)), self._undeliverable
+            )
+            for name, sink in config.sinks.items()
+        }
+        run = f"{time.time_ns() // 1_000_000:x}"
+        self.ingests = {
+            name: Ingest(name, config.folder, s.codec, s.lateness, self.router, self._invalid, run)
+            for name, s in config.sources.items()
+        }
+        self._sources = {name: _create(source, self.ingests[name]) for name, source in config.sources.items()}
+        self._setup = Setup(
+            sources=specs,
+            sinks=list(config.sinks),
+            roots=[str(folder) for folder in config.scripts],
+            cache=str(config.state / "cache"),
+            memory=LANE_MEMORY,
+        )
+        self.dead_letters = dead_letters
+        self._plan_of = plan_of
+        self._stack = AsyncExitStack()
+        self._lane_tasks: list[asyncio.Task[None]] = []
+        self._log = structlog.get_logger("trimtab")
+
+    async def __aenter__(self) -> Stream:
+        for sink in self.sinks.values():
+            await sink.open()
+            self._stack.push_async_callback(sink.close)
+        self._nursery = await self._stack.enter_async_context(NurseryProcess(self._setup))
+        self._lane_tasks = [asyncio.create_task(lane.run(), name=f"lane {lane.index}") for lane in self.lanes]
+        return self
+
+    async def __aexit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        for task in self._lane_tasks:
+            task.cancel()
+        await asyncio.gather(*self._lane_tasks, return_exceptions=True)
+        await self._stack.aclose()
+
+    # --- running and ending ---
+
+    @property
+    def source_routes(self) -> dict[str, Sequence[BaseRoute]]:
+        """HTTP routes by name of the source that wants them."""
+        return {name: routes for name, source in self._sources.items() if (routes := source.routes())}
+
+    async def run_sources(self) -> None:
+        """Run every source to its end. Raises :class:`SourceError` of one that cannot go on."""
+        tasks = [asyncio.create_task(self.ingests[name].run(source)) for name, source in self._sources.items()]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def drain(self) -> None:
+        """Wait until everything that was delivered is handled, then have the scripts closed."""
+        for lane in self.lanes:
+            await lane.drained()
+        for lane in self.lanes:
+            lane.stop()
+        await asyncio.gather(*self._lane_tasks)
+
+    # --- deployment (trimtab.deploy.deployer.Lanes) ---
+
+    async def check(self, plan: Plan) -> tuple[dict[str, LoadedScript], dict[str, Fault]]:
+        """See :class:`trimtab.deploy.deployer.Lanes`."""
+        return await checker.check(lambda: self._nursery.start(b"C"), plan)
+
+    async def prepare(self, plan: Plan) -> None:
+        """See :class:`trimtab.deploy.deployer.Lanes`.
+
+        One lane goes first: an ``open()`` that hangs holds up only the events of that lane.
+        """
+        first, *others = self.lanes
+        try:
+            await first.prepare(plan)
+            await asyncio.gather(*(lane.prepare(plan) for lane in others))
+        except (ChangeRefused, LaneDied):
+            for lane in self.lanes:
+                lane.abort()
+            raise
+
+    async def commit(self, plan: Plan) -> None:
+        """See :class:`trimtab.deploy.deployer.Lanes`."""
+        for cut in self.router.cut(plan):
+            await cut.done
+
+    # --- what lanes need (trimtab.runtime.supervisor.LaneOwner) ---
+
+    async def start_worker(self) -> Worker:
+        """See :class:`LaneOwner`."""
+        if self._nursery.ended.done():
+            self._log.error("the nursery process ended; starting another one")
+            self._nursery = await self._stack.enter_async_context(NurseryProcess(self._setup))
+        return await self._nursery.start(b"L")
+
+    def plan_of(self, generation: int) -> Plan:
+        """See :class:`LaneOwner`."""
+        return self._plan_of(generation)
+
+    def longest_timeout(self) -> float:
+        """See :class:`LaneOwner`."""
+        return max((h.timeout for script in self.loaded.values() for h in script.handlers), default=1.0)
+
+    async def finished(self, work: Work, result: BatchResult) -> None:
+        """See :class:`LaneOwner`."""
+        for sink, lines in result.emitted.items():
+            await self.sinks[sink].write(lines)
+        for name, count in result.scripts.items():
+            self.stats.setdefault(name, ScriptStats()).add(count)
+        if result.failed:
+            await self._keep([_letter(work, failed) for failed in result.failed])
+        if work.outcome is None:
+            self.ingests[work.batch.source].watermark.observe(result.max_timestamp)
+        work.settle(result.failed[0].fault if result.failed else None)
+
+    async def abandoned(self, work: Work, script: str | None, fault: Fault) -> None:
+        """See :class:`LaneOwner`."""
+        batch = work.batch
+        position = batch.positions[0] if batch.positions else batch.start
+        event_id = f"{batch.source}:{batch.partition}:{position}"
+        version = self.loaded[script].version if script is not None and script in self.loaded else None
+        failed = FailedEvent(batch.data, position, event_id, None, script, version, fault)
+        if script is not None:
+            self.stats.setdefault(script, ScriptStats()).failed += 1
+        await self._keep([_letter(work, failed, tries=2)])
+        work.settle(fault)
+
+    def room_made(self) -> None:
+        """See :class:`LaneOwner`."""
+        self.router.room_made()
+
+    def logged(self, entries: list[LogEntry]) -> None:
+        """See :class:`LaneOwner`."""
+        for entry in entries:
+            write = getattr(self._log, {"warn": "warning"}.get(entry.level, entry.level))
+            write(entry.message, script=entry.script, version=entry.version[:12], **entry.fields)
+
+    def closed(self, script: str, version: str, fault: Fault | None) -> None:
+        """See :class:`LaneOwner`."""
+        if fault is not None:
+            self._log.error("close() failed", script=script, version=version[:12], error=str(fault))
+
+    def lane_event(self, lane: Lane, event: str, detail: str) -> None:
+        """See :class:`LaneOwner`."""
+        self._log.warning(f"lane {event}", lane=lane.index, detail=detail)
+
+    # --- dead letters ---
+
+    def runs(self, script: str) -> bool:
+        """Whether a script of this name runs."""
+        return script in self.loaded
+
+    async def replay(self, batch: Batch, key: object, version: tuple[str, bytes] | None) -> Fault | None:
+        """Handle one event again, by a version (name and source) of a script or by what runs. Returns its fault."""
+        return await self.router.resubmit(batch, key, version)
+
+    async def _keep(self, letters: list[DeadLetter]) -> None:
+        await asyncio.to_thread(self.dead_letters.add_many, letters)
+
+    async def _invalid(self, source: str, record: bytes, partition: str, position: int, reason: str) -> None:
+        fault = Fault("CodecError", reason)
+        event_id = f"{source}:{partition}:{position}"
+        await self._keep(
+            [
+                DeadLetter(
+                    kind="codec",
+                    payload=record,
+                    source=source,
+                    partition=partition,
+                    position=position,
+                    event_id=event_id,
+                    generation=self.router.generation,
+                    fault=fault,
+                    at=_now(),
+                )
+            ]
+        )
+
+    async def _undeliverable(self, sink: str, lines: Lines, error: SinkError) -> None:
+        fault = Fault("SinkError", str(error))
+        generation = self.router.generation
+        await self._keep(
+            [
+                DeadLetter(
+                    kind="sink", payload=lines.data, source="", generation=generation, fault=fault, at=_now(), sink=sink
+                )
+            ]
+        )
+
+
+def _create(source: SourceConfig, ingest: Ingest) -> Source:
+    created: Source = source.kind.create(source.options, ingest)
+    return created
+
+
+def _letter(work: Work, failed: FailedEvent, tries: int = 1) -> DeadLetter:
+    return DeadLetter(
+        kind="codec" if failed.script is None and failed.fault.name == "CodecError" else "handler",
+        payload=failed.payload,
+        source=work.batch.source,
+        partition=work.batch.partition,
+        position=failed.position,
+        event_id=failed.event_id,
+        key=failed.key,
+        script=failed.script,
+        version=failed.version,
+        generation=work.batch.generation,
+        fault=failed.fault,
+        at=_now(),
+        tries=tries,
+    )
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000

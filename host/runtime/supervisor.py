@@ -1,0 +1,374 @@
+"""A lane as the host sees it: a queue, a small window of work under way, and a process that is kept alive."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+from typing import Protocol
+
+from trimtab.engine.engine import Plan
+from trimtab.engine.result import BatchResult
+from trimtab.engine.script import LogEntry
+from trimtab.errors import ChangeRefused, Fault, LaneDied
+from trimtab.runtime import wire
+from trimtab.runtime.processes import Worker
+from trimtab.runtime.work import Cut, Work, joined
+
+WINDOW = 2
+"""Batches under way in a lane: one in its hands, the next in its socket, so that it never waits for the host."""
+MOST_EVENTS = 1024
+"""In a batch."""
+BATCH_SECONDS = 0.005
+"""What a batch should take. Two batches and a short queue bound what a commit waits for."""
+GRACE = 2.0
+"""Seconds without a sign of life, beyond the longest time limit, after which a lane counts as stuck in native code."""
+BACK_OFF = 0.05
+MOST_BACK_OFF = 5.0
+
+
+class LaneOwner(Protocol):
+    """What a lane needs from the host."""
+
+    async def start_worker(self) -> Worker:
+        """Fork a lane process."""
+
+    def plan_of(self, generation: int) -> Plan:
+        """The way from nothing to a committed generation."""
+
+    def longest_timeout(self) -> float:
+        """The highest time limit of the running handlers, seconds."""
+
+    async def finished(self, work: Work, result: BatchResult) -> None:
+        """Pass on what came of a batch. Waiting here holds the lane back."""
+
+    async def abandoned(self, work: Work, script: str | None, fault: Fault) -> None:
+        """An event took the lane down twice in this script: put it into the dead letters."""
+
+    def room_made(self) -> None:
+        """The lane may have room for more."""
+
+    def logged(self, entries: list[LogEntry]) -> None:
+        """Scripts have logged something."""
+
+    def closed(self, script: str, version: str, fault: Fault | None) -> None:
+        """An old version was closed."""
+
+    def lane_event(self, lane: Lane, event: str, detail: str) -> None:
+        """Something the operator should know: ``died``, ``restarted``, ``recycled``, ``script not restored``."""
+
+
+@dataclass(slots=True)
+class _Preparing:
+    generation: int
+    answer: asyncio.Future[None]
+
+
+class Lane:
+    """One lane. :meth:`run` keeps its process alive until :meth:`stop`."""
+
+    def __init__(self, index: int, owner: LaneOwner, generation: int) -> None:
+        self.index = index
+        self.state = "starting"
+        self.restarts = 0
+        self.generation = generation
+        """The generation that its process has confirmed."""
+        self.target = MOST_EVENTS // 2
+        """Events that make a batch of the wanted duration."""
+        self._owner = owner
+        self._queue: deque[Work | Cut] = deque()
+        self._queued = 0
+        self._flight: deque[Work | Cut] = deque()
+        self._worker: Worker | None = None
+        self._preparing: _Preparing | None = None
+        self._entered: str | None = None
+        self._passing_on = False
+        self._recycling = False
+        self._deaths = 0
+        self._killed_because: str | None = None
+        self._stopping = False
+        self._prepared: int | None = None
+        self._finishing = 0
+        self._ready = asyncio.Event()
+        self._settled = asyncio.Event()
+
+    @property
+    def pid(self) -> int | None:
+        """Of its process; None while there is none."""
+        return None if self._worker is None else self._worker.pid
+
+    @property
+    def has_room(self) -> bool:
+        """Whether more work may be put in without letting the queue grow."""
+        return self._queued < self.target
+
+    @property
+    def backlog(self) -> int:
+        """Events that wait or are under way."""
+        return self._queued + sum(item.batch.count for item in self._flight if isinstance(item, Work))
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything waits, is under way, or is being passed on."""
+        return bool(self._queue or self._flight or self._finishing)
+
+    async def drained(self) -> None:
+        """Wait until nothing is left to do."""
+        while self.busy:
+            self._settled.clear()
+            await self._settled.wait()
+
+    # --- work ---
+
+    def put(self, work: Work) -> None:
+        """Append a batch to the queue."""
+        self._queue.append(work)
+        self._queued += work.batch.count
+        self._pump()
+
+    def cut(self, cut: Cut) -> None:
+        """Append a cut: what is put in from now on is handled by the cut's generation."""
+        self._queue.append(cut)
+        self._pump()
+
+    async def prepare(self, plan: Plan) -> None:
+        """Have the process build the next generation beside the running one.
+
+        Raises :class:`ChangeRefused`, or :class:`LaneDied` when the process ends over it.
+        """
+        await self._ready.wait()
+        self._preparing = _Preparing(plan.generation, asyncio.get_running_loop().create_future())
+        self._send(wire.Prepare(plan))
+        try:
+            await self._preparing.answer
+        finally:
+            self._preparing = None
+
+    def abort(self) -> None:
+        """Drop what was prepared."""
+        self._prepared = None
+        if self._worker is not None:
+            self._worker.send(wire.Abort())
+
+    def stop(self) -> None:
+        """Have the scripts closed and the process end. What is queued is not waited for: drain first."""
+        self._stopping = True
+        if self._worker is not None:
+            self._worker.send(wire.Stop())
+
+    def kill(self, because: str) -> None:
+        """End the process at once."""
+        self._killed_because = because
+        if self._worker is not None:
+            self._worker.kill()
+
+    def _pump(self) -> None:
+        while self._ready.is_set() and self._queue and self._may_send(self._queue[0]):
+            item = self._queue.popleft()
+            if isinstance(item, Cut):
+                self._send_cut(item.plan)
+            else:
+                item = self._gather(item)
+                self._queued -= item.batch.count
+                self._send(wire.Replay(item.batch, *item.replay) if item.replay else item.batch)
+            self._flight.append(item)
+
+    def _send_cut(self, plan: Plan) -> None:
+        """Switch to the prepared generation; a process that was started since it was prepared must load it first."""
+        prepared, self._prepared = self._prepared == plan.generation, None
+        self._send(wire.Commit(plan.generation) if prepared else wire.Restore(plan))
+
+    def _may_send(self, item: Work | Cut) -> bool:
+        if not self._flight:
+            return True
+        return len(self._flight) < WINDOW and not _isolated(item) and not _isolated(self._flight[-1])
+
+    def _gather(self, work: Work) -> Work:
+        """Take along what follows in the queue and fits into the same batch."""
+        while self._queue and isinstance(following := self._queue[0], Work):
+            together = joined(work, following, self.target)
+            if together is None:
+                break
+            self._queue.popleft()
+            work = together
+        return work
+
+    def _send(self, message: wire.ToLane) -> None:
+        assert self._worker is not None  # noqa: S101 - callers look
+        if not self._flight:
+            self._worker.last_sign = asyncio.get_running_loop().time()
+        self._worker.send(message)
+
+    # --- the process ---
+
+    async def run(self) -> None:
+        """Keep a process running, until :meth:`stop`."""
+        watchdog = asyncio.create_task(self._watch())
+        try:
+            while not self._stopping:
+                await self._live()
+                if not self._stopping:
+                    await self._recover()
+        finally:
+            watchdog.cancel()
+            self.state = "stopped"
+
+    async def _live(self) -> None:
+        """One process, from its start to its end."""
+        worker = self._worker = await self._owner.start_worker()
+        try:
+            if self.generation:
+                worker.send(wire.Restore(self._owner.plan_of(self.generation)))
+                self._report_unrestored(await worker.receive())
+            self.state = "running"
+            self._ready.set()
+            self._pump()
+            self._owner.room_made()
+            await self._listen(worker)
+        finally:
+            self._ready.clear()
+            self._worker = self._prepared = None
+            self.state = "restarting"
+            worker.kill()
+            await worker.close()
+            status = await worker.ended
+            self._killed_because = self._killed_because or _describe(status)
+
+    def _report_unrestored(self, answer: wire.FromLane | None) -> None:
+        if isinstance(answer, wire.Committed):
+            for script, fault in answer.faults.items():
+                self._owner.lane_event(self, "script not restored", f"{script}: {fault}")
+
+    async def _listen(self, worker: Worker) -> None:
+        while True:
+            message = await worker.receive()
+            if message is None:
+                return
+            # While the host itself waits (for a sink), the lane's signs of life go unread.
+            self._passing_on = True
+            await self._take(message)
+            self._passing_on = False
+            worker.last_sign = asyncio.get_running_loop().time()
+
+    async def _take(self, message: wire.FromLane) -> None:
+        match message:
+            case wire.Done():
+                await self._done(message)
+            case wire.Committed(generation):
+                self._committed(generation)
+                self._report_unrestored(message)
+            case wire.Prepared() | wire.Refused():
+                self._answer(message)
+            case wire.Entering(script):
+                self._entered = script
+            case wire.Closed(script, version, fault):
+                self._owner.closed(script, version, fault)
+            case wire.Logged(entries):
+                self._owner.logged(entries)
+            case wire.Recycling(reason):
+                self._recycling = True
+                self._killed_because = reason
+
+    def _answer(self, message: wire.Prepared | wire.Refused) -> None:
+        preparing = self._preparing
+        if preparing is None or preparing.generation != message.generation or preparing.answer.done():
+            return  # whoever asked has given up
+        if isinstance(message, wire.Refused):
+            preparing.answer.set_exception(ChangeRefused(message.faults))
+        else:
+            self._prepared = message.generation
+            preparing.answer.set_result(None)
+
+    async def _done(self, message: wire.Done) -> None:
+        work = self._flight[0]
+        assert isinstance(work, Work)  # noqa: S101 - answers come in the order of the questions
+        self._adapt(message.busy, work.batch.count)
+        self._deaths = 0
+        self._entered = None
+        # The work counts as under way until its results are safe; the lane goes on with the next meanwhile.
+        self._flight.popleft()
+        self._finishing += 1
+        self._pump()
+        self._owner.room_made()
+        try:
+            await self._owner.finished(work, message.result)
+        finally:
+            self._finishing -= 1
+            self._settle()
+        work.done()
+
+    def _committed(self, generation: int) -> None:
+        self.generation = generation
+        cut = self._flight.popleft()
+        assert isinstance(cut, Cut)  # noqa: S101
+        if not cut.done.done():
+            cut.done.set_result(None)
+        self._pump()
+        self._settle()
+
+    def _settle(self) -> None:
+        if not self.busy:
+            self._settled.set()
+
+    def _adapt(self, busy: int, count: int) -> None:
+        """Steer the size of batches to the wanted duration: down at once, up by doubling at the most."""
+        wanted = int(BATCH_SECONDS * 1e9 * count / max(busy, 1))
+        self.target = max(1, min(wanted, self.target * 2, MOST_EVENTS))
+
+    # --- deaths ---
+
+    async def _watch(self) -> None:
+        """Kill a process that has work in hand and shows no life: native code that no signal interrupts."""
+        while True:
+            await asyncio.sleep(0.25)
+            worker = self._worker
+            busy = bool(self._flight) or self._preparing is not None or not self._ready.is_set()
+            if worker is None or not busy or self._passing_on:
+                continue
+            silent = asyncio.get_running_loop().time() - worker.last_sign
+            limit = self._owner.longest_timeout() + GRACE
+            if silent > limit:
+                self.kill(f"stuck for {silent:.1f} s in code that cannot be interrupted")
+
+    async def _recover(self) -> None:
+        """After the process ended: bring the work under way back into the queue, and wait a little."""
+        reason, self._killed_because = self._killed_because or "ended", None
+        recycled, self._recycling = self._recycling, False
+        self.restarts += 1
+        self._owner.lane_event(self, "recycled" if recycled else "died", reason)
+        if self._preparing is not None and not self._preparing.answer.done():
+            self._preparing.answer.set_exception(LaneDied(f"lane {self.index} {reason} while it prepared the change"))
+        suspect = (
+            self._flight.popleft() if self._flight and not recycled and isinstance(self._flight[0], Work) else None
+        )
+        again = [*(await self._second_try(suspect, reason)), *self._flight]
+        self._flight.clear()
+        self._passing_on = False
+        self._queue.extendleft(reversed(again))
+        self._queued = sum(item.batch.count for item in self._queue if isinstance(item, Work))
+        if not recycled:
+            self._deaths += 1
+            if self._deaths > 1:
+                await asyncio.sleep(min(MOST_BACK_OFF, BACK_OFF * 2**self._deaths))
+
+    async def _second_try(self, suspect: Work | Cut | None, reason: str) -> list[Work]:
+        """Take the events of the batch in hand one by one; give up on the one that has killed a lane twice."""
+        entered, self._entered = self._entered, None
+        if not isinstance(suspect, Work):
+            return []
+        if not suspect.batch.isolated:
+            return list(suspect.singles())
+        await self._owner.abandoned(suspect, entered, Fault("LaneDied", f"the lane process {reason}"))
+        if entered is not None and suspect.replay is None:
+            return [suspect.without(entered)]
+        suspect.done()
+        self._settle()
+        return []
+
+
+def _isolated(item: Work | Cut) -> bool:
+    return isinstance(item, Work) and item.batch.isolated
+
+
+def _describe(status: int) -> str:
+    return f"was killed by signal {-status}" if status < 0 else f"ended with exit code {status}"

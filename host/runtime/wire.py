@@ -1,0 +1,160 @@
+"""What the host and its lanes say to each other: length-prefixed MessagePack frames over a Unix socket."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import msgspec
+
+from trimtab.engine.batch import Batch, SourceSpec
+from trimtab.engine.engine import LoadedScript, Plan
+from trimtab.engine.result import BatchResult
+from trimtab.engine.script import LogEntry
+from trimtab.errors import Fault
+
+HEADER = struct.Struct("!I")
+
+
+class Setup(msgspec.Struct):
+    """What every lane needs to know and no generation changes."""
+
+    sources: dict[str, SourceSpec]
+    sinks: list[str]
+    roots: list[str]
+    cache: str
+    """Folder for what is costly to compute and can be computed again."""
+    memory: int
+    """Bytes that the scripts of one lane may take."""
+
+
+# --- to a lane ---------------------------------------------------------------------------------------------
+
+
+class Check(msgspec.Struct, tag=True):
+    """Load what the plan loads and say what came of it. Answer: :class:`Checked`."""
+
+    plan: Plan
+
+
+class Prepare(msgspec.Struct, tag=True):
+    """Build the next generation beside the running one. Answer: :class:`Prepared` or :class:`Refused`."""
+
+    plan: Plan
+
+
+class Commit(msgspec.Struct, tag=True):
+    """Switch to the prepared generation. Answer: :class:`Committed`."""
+
+    generation: int
+
+
+class Restore(msgspec.Struct, tag=True):
+    """Load and switch to a generation that was committed before. Answer: :class:`Committed`."""
+
+    plan: Plan
+
+
+class Abort(msgspec.Struct, tag=True):
+    """Drop the prepared generation."""
+
+
+class Replay(msgspec.Struct, tag=True):
+    """Hand a batch to one version of a script. Answer: :class:`Done`."""
+
+    batch: Batch
+    script: str
+    source: bytes
+
+
+class Stop(msgspec.Struct, tag=True):
+    """Close every script and end. Answer: :class:`Closed` for each, then the end of the stream."""
+
+
+# --- from a lane -------------------------------------------------------------------------------------------
+
+
+class Checked(msgspec.Struct, tag=True):
+    """Which scripts could be loaded, and which could not."""
+
+    loaded: dict[str, LoadedScript]
+    faults: dict[str, Fault]
+
+
+class Prepared(msgspec.Struct, tag=True):
+    """The generation is ready to be committed."""
+
+    generation: int
+
+
+class Refused(msgspec.Struct, tag=True):
+    """The generation cannot run: why, by script."""
+
+    generation: int
+    faults: dict[str, Fault]
+
+
+class Committed(msgspec.Struct, tag=True):
+    """The lane runs this generation. ``faults``: scripts that could not be restored."""
+
+    generation: int
+    faults: dict[str, Fault]
+
+
+class Done(msgspec.Struct, tag=True):
+    """A batch was handled."""
+
+    batch: int
+    result: BatchResult
+    busy: int
+    """Nanoseconds it took."""
+
+
+class Entering(msgspec.Struct, tag=True):
+    """The lane is about to run this script on an isolated batch."""
+
+    script: str
+
+
+class Closed(msgspec.Struct, tag=True):
+    """An old version of a script was closed."""
+
+    script: str
+    version: str
+    fault: Fault | None
+
+
+class Logged(msgspec.Struct, tag=True):
+    """Scripts have logged something."""
+
+    entries: list[LogEntry]
+
+
+class Recycling(msgspec.Struct, tag=True):
+    """The lane ends by itself after this message, to be started afresh."""
+
+    reason: str
+
+
+ToLane = Check | Prepare | Commit | Restore | Abort | Batch | Replay | Stop
+FromLane = Checked | Prepared | Refused | Committed | Done | Entering | Closed | Logged | Recycling
+
+_encoder = msgspec.msgpack.Encoder()
+_to_lane: msgspec.msgpack.Decoder[ToLane] = msgspec.msgpack.Decoder(ToLane)
+_from_lane: msgspec.msgpack.Decoder[FromLane] = msgspec.msgpack.Decoder(FromLane)
+
+
+def encode(message: Any) -> bytes:
+    """Return the message as one frame."""
+    body = _encoder.encode(message)
+    return HEADER.pack(len(body)) + body
+
+
+def decode_to_lane(body: bytes) -> ToLane:
+    """Read the body of a frame sent to a lane."""
+    return _to_lane.decode(body)
+
+
+def decode_from_lane(body: bytes) -> FromLane:
+    """Read the body of a frame sent by a lane."""
+    return _from_lane.decode(body)

@@ -1,0 +1,115 @@
+"""What travels through a lane: batches of events, and the cuts between generations."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import accumulate
+
+from msgspec import structs
+
+from trimtab.engine.batch import Batch
+from trimtab.engine.engine import Plan
+from trimtab.errors import Fault
+
+
+class Delivery:
+    """What a source handed over at once: done when every batch that it became part of is done."""
+
+    def __init__(self) -> None:
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._open = 0
+        self._complete = False
+
+    def add(self) -> Delivery:
+        """Count one more batch."""
+        self._open += 1
+        return self
+
+    def complete(self) -> None:
+        """Say that no batch will be added any more."""
+        self._complete = True
+        self._settle()
+
+    def batch_done(self) -> None:
+        """Count a batch as done."""
+        self._open -= 1
+        self._settle()
+
+    def _settle(self) -> None:
+        if self._complete and not self._open and not self.done.done():
+            self.done.set_result(None)
+
+
+@dataclass(slots=True)
+class Work:
+    """A batch, and whom to tell when it is done."""
+
+    batch: Batch
+    deliveries: list[Delivery]
+    replay: tuple[str, bytes] | None = None
+    """Name and source of the version of a script that alone gets the batch."""
+
+    outcome: asyncio.Future[Fault | None] | None = None
+    """For a replay: becomes the fault of the event, or None when it was handled."""
+
+    def settle(self, fault: Fault | None) -> None:
+        """Say what came of a replay."""
+        if self.outcome is not None and not self.outcome.done():
+            self.outcome.set_result(fault)
+
+    def done(self) -> None:
+        """Tell everybody."""
+        for delivery in self.deliveries:
+            delivery.batch_done()
+
+    def singles(self) -> Iterator[Work]:
+        """The same events one by one, isolated: after something in this batch took a lane down."""
+        batch = self.batch
+        lines = batch.data.split(b"\n")
+        for line, position in zip(lines, positions_of(batch, lines), strict=True):
+            single = structs.replace(batch, data=line, count=1, positions=[position], isolated=True)
+            yield replace(self, batch=single, deliveries=[delivery.add() for delivery in self.deliveries])
+        self.done()
+
+    def without(self, script: str) -> Work:
+        """The same events, for all scripts but this one too."""
+        return replace(self, batch=structs.replace(self.batch, skip=(*self.batch.skip, script)))
+
+
+@dataclass(slots=True)
+class Cut:
+    """The point in a lane's queue from which the next generation handles the events."""
+
+    plan: Plan
+    done: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
+def positions_of(batch: Batch, lines: Sequence[bytes]) -> list[int]:
+    """The position of each record of a batch."""
+    if batch.positions is not None:
+        return batch.positions
+    return list(accumulate((len(line) + 1 for line in lines[:-1]), initial=batch.start))
+
+
+def joined(first: Work, second: Work, limit: int) -> Work | None:
+    """Two pieces of work as one, where they fit together and hold at most ``limit`` events; else None."""
+    one, two = first.batch, second.batch
+    fits = (
+        one.count + two.count <= limit
+        and first.outcome is None is second.outcome
+        and not (one.isolated or two.isolated)
+        and (one.source, one.partition, one.generation, one.only, one.skip)
+        == (two.source, two.partition, two.generation, two.only, two.skip)
+    )
+    if not fits:
+        return None
+    if one.positions is None and two.positions is None and two.start == one.start + len(one.data) + 1:
+        positions = None
+    elif one.positions is not None and two.positions is not None:
+        positions = one.positions + two.positions
+    else:
+        return None
+    batch = structs.replace(one, data=one.data + b"\n" + two.data, count=one.count + two.count, positions=positions)
+    return Work(batch, first.deliveries + second.deliveries)

@@ -1,0 +1,63 @@
+"""What lanes and scratch processes have in common: frames over a socket, and an engine of their own."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from trimtab.engine.engine import Engine
+from trimtab.engine.script import LogEntry, ScriptHost
+from trimtab.plugin_manager import Plugins
+from trimtab.runtime import wire
+from trimtab.sandbox.limits import SignalLimits
+
+
+class Channel:
+    """Frames in and out, blocking."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._reader = sock.makefile("rb", buffering=1 << 18)
+
+    def receive(self) -> wire.ToLane | None:
+        """Wait for the next message. None: the host is gone."""
+        header = self._reader.read(wire.HEADER.size)
+        if len(header) < wire.HEADER.size:
+            return None
+        (length,) = wire.HEADER.unpack(header)
+        body = self._reader.read(length)
+        return wire.decode_to_lane(body) if len(body) == length else None
+
+    def send(self, message: wire.FromLane) -> None:
+        """Send a message; waits while the host does not read."""
+        self._socket.sendall(wire.encode(message))
+
+
+def wall_clock() -> int:
+    """Return ms since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+def make_engine(setup: wire.Setup, plugins: Plugins, heartbeat: int, log: Callable[[LogEntry], Any]) -> Engine:
+    """Make the engine of this process. ``heartbeat``: descriptor of a pipe that tells the host of life."""
+    os.set_blocking(heartbeat, False)
+
+    def beat() -> None:
+        with suppress(BlockingIOError):  # a full pipe says it well enough
+            os.write(heartbeat, b".")
+
+    host = ScriptHost(
+        sources=frozenset(setup.sources),
+        sinks=frozenset(setup.sinks),
+        limits=SignalLimits(heartbeat=beat),
+        log=log,
+        bindings=plugins.bindings(),
+        roots=tuple(Path(root) for root in setup.roots),
+        cache=Path(setup.cache),
+    )
+    return Engine(plugins.script_engines(), host, setup.sources, wall_clock)

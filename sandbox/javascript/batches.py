@@ -1,0 +1,128 @@
+"""Takes one batch of events through an interpreter, as far as Python knows: prelude.js runs the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from trimtab.engine.batch import Events
+from trimtab.engine.run import HandlerRun
+from trimtab.errors import Fault
+from trimtab.sandbox.javascript.faults import JsError
+
+LONGEST_INTERVAL = 20.0
+"""Milliseconds after which the loop tells the time limit that another event has begun; at most a tenth of the limit."""
+
+
+class _Failure(JsError):
+    at: int = 0
+
+
+class _Report(msgspec.Struct):
+    """What the loop did with the events from ``start`` up to ``next``; both count from the first that was sent."""
+
+    start: int
+    next: int
+    awaiting: bool
+    full: bool
+    faults: list[_Failure]
+    sample: float | None
+    at: dict[str, list[int]]
+
+
+_DECODER = msgspec.json.Decoder(_Report)
+
+
+class Batch:
+    """Which of the selected events are done, and what became of them.
+
+    ``turn``: number of the batch among those of one script instance.
+    """
+
+    def __init__(self, events: Events, selection: Sequence[int], run: HandlerRun, turn: int) -> None:
+        self.done = 0
+        self.awaiting = False
+        """Event number ``done`` has returned a promise: it is the event in hand."""
+        self.full = False
+        """The interpreter's memory was full: it is to be replaced before the next event."""
+        self.turn = turn
+        self._events = events
+        self._selection = selection
+        self._run = run
+        self._sent = range(0)
+
+    @property
+    def finished(self) -> bool:
+        """Nothing is left to do."""
+        return self.done == len(self._selection)
+
+    @property
+    def idle(self) -> bool:
+        """The interpreter has done all that it was sent."""
+        return self.done == self._sent.stop
+
+    def command(self, timeout: float, *, single: bool) -> bytes:
+        """Return the command that sends what is left, or only the next event. ``timeout``: seconds an event."""
+        self.full = self.awaiting = False
+        self._sent = range(self.done, self.done + 1 if single else len(self._selection))
+        events, selection = self._events, self._selection[self._sent.start : self._sent.stop]
+        everything = len(selection) == events.count
+        head: dict[str, Any] = {
+            "do": "begin",
+            "number": self.turn,
+            "sampled": self.turn % len(selection),
+            "interval": min(LONGEST_INTERVAL, timeout * 100),
+            "source": events.source,
+            "generation": events.generation,
+        }
+        if events.keys is not None:
+            head["keys"] = events.keys if everything else [events.keys[i] for i in selection]
+        if events.timestamps is not None:
+            head["timestamps"] = events.timestamps if everything else [events.timestamps[i] for i in selection]
+        else:
+            head["arrival"] = events.timestamp(0)
+        return b'%b,"events":[%b]}' % (msgspec.json.encode(head)[:-1], events.joined(selection, b","))
+
+    def ids(self) -> list[str]:
+        """Return the ids of the events that were sent."""
+        return [self._events.id(index) for index in self._selection[self._sent.start : self._sent.stop]]
+
+    def record(self, body: bytes, locate: Callable[[JsError], Fault]) -> None:
+        """Take a report. One that does not go on where the last one ended is dropped: its events run again."""
+        head, _, text = body.partition(b"\n")
+        report = _DECODER.decode(head)
+        if self._sent.start + report.start != self.done:
+            return
+        for failure in report.faults:
+            self._run.fail(self._selection[self._sent.start + failure.at], locate(failure))
+        lines = text.split(b"\n")
+        taken = 0
+        for sink, at in report.at.items():
+            indexes = at if self._whole else [self._selection[self._sent.start + i] for i in at]
+            self._run.extend(sink, indexes, lines[taken : taken + len(at)])
+            taken += len(at)
+        if report.sample is not None:
+            self._run.samples.append(int(report.sample * 1e6))
+        self.done, self.awaiting, self.full = self._sent.start + report.next, report.awaiting, report.full
+
+    def fail(self, fault: Fault) -> None:
+        """The event in hand failed, in a way that the interpreter could not report."""
+        self._run.fail(self._selection[self.done], fault)
+        self.done += 1
+        self.awaiting = False
+
+    def fail_last(self, fault: Fault) -> None:
+        """What the events left behind failed after all of them had been handled: the last one stands for it."""
+        self._run.fail(self._selection[-1], fault)
+
+    def fail_rest(self, fault: Fault) -> None:
+        """No event that is left can be handled."""
+        for index in self._selection[self.done :]:
+            self._run.fail(index, fault)
+        self.done = len(self._selection)
+
+    @property
+    def _whole(self) -> bool:
+        return self._sent.start == 0 and len(self._selection) == self._events.count

@@ -1,0 +1,37 @@
+"""The script engine for JavaScript and TypeScript."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from trimtab.api import Script, ScriptEngine, ScriptHost, ScriptInstance
+from trimtab.sandbox.javascript.instance import JavaScriptInstance
+from trimtab.sandbox.javascript.session import Program
+from trimtab.sandbox.javascript.sources import SUFFIXES, Source, gather
+from trimtab.sandbox.javascript.typescript import TypeScript
+
+
+class JavaScriptEngine(ScriptEngine):
+    """Gives each version of a script an interpreter of its own.
+
+    TypeScript is compiled once for each content: the result is kept in ``ScriptHost.cache`` for other processes.
+    Compiling takes about a second for the first file, so lanes should find it there.
+    """
+
+    name = "javascript"
+    suffixes = SUFFIXES
+
+    def __init__(self) -> None:
+        self._prelude = Path(__file__).with_name("prelude.js").read_bytes()
+        self._typescript = TypeScript()
+
+    def load(self, script: Script, libraries: Mapping[str, bytes], host: ScriptHost) -> ScriptInstance:
+        """Compile the script and what it imports, and run its top level."""
+
+        def transpile(name: str, text: str) -> Source:
+            return self._typescript.transpile(name, text, host.limits, host.cache)
+
+        sources = gather(script.name, script.source, libraries, transpile)
+        bindings = {binding.name: binding.bind(script, host) for binding in host.bindings}
+        return JavaScriptInstance(Program(script, sources, libraries, host, bindings, self._prelude))

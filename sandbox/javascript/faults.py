@@ -1,0 +1,75 @@
+"""From an error as JavaScript describes it to a fault that names the place in the user's source."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import msgspec
+
+from trimtab.errors import Fault
+from trimtab.sandbox.javascript.modules import COMMONJS, COMMONJS_HEAD, Modules
+
+_FRAME = re.compile(r"^ *at (?:(?P<function>.*?) ?\()?(?P<file>[^()\n]+?):(?P<line>\d+)(?::(?P<column>\d+))?\)?$", re.M)
+_NO_MODULE = re.compile(r"(?:Failed to (?:normalize|load) module|cannot find module:?) '?(.*?)'?$")
+
+
+MEMORY_LIMIT = "MemoryLimitExceeded"
+UNUSABLE = "context is unusable"
+"""Part of what dukpy says of an interpreter whose promise jobs were stopped."""
+
+
+class JsError(msgspec.Struct):
+    """An error as ``describe`` in prelude.js makes it."""
+
+    name: str
+    message: str
+    stack: str = ""
+
+    @classmethod
+    def of_text(cls, text: str) -> JsError:
+        """Take apart the text of dukpy's ``JSRuntimeError``: ``Name: message``, then the stack."""
+        head, _, stack = text.partition("\n    at ")
+        name, colon, message = head.partition(": ")
+        if not colon or not name.isidentifier():
+            name, message = "Error", head
+        if message == "out of memory":
+            return memory_exceeded()
+        return cls(name, message, f"    at {stack}" if stack else "")
+
+
+def memory_exceeded() -> JsError:
+    """Return the error of a script that needs more memory than there is."""
+    message = "expected to stay within the 128 MB of a script, was about to exceed them; keep less in memory"
+    return JsError(MEMORY_LIMIT, message)
+
+
+def to_fault(error: JsError, modules: Modules, script: str) -> Fault:
+    """Return the fault with the innermost place in the user's own files, else in a package's, else the script."""
+    missing = _NO_MODULE.search(error.message)
+    if missing and missing[1] in modules.problems:
+        base, message = modules.problems[missing[1]]
+        line, column = modules.mention(base, missing[1]) or (None, None)
+        return Fault("ImportError", message, base, line, column)
+    places = list(_places(error.stack, modules))
+    own = [place for place in places if not modules.is_package(place[0])]
+    file, line, column = next(iter(own or places), (script, None, None))
+    return Fault(error.name, error.message, file, line, column)
+
+
+def in_function_body(error: JsError, name: str) -> Fault:
+    """Return the fault of a text that does not compile as the body of a function, like CommonJS."""
+    frame = _FRAME.search(error.stack)
+    if frame is None:
+        return Fault(error.name, error.message, name)
+    return Fault(error.name, error.message, name, int(frame["line"]) - COMMONJS_HEAD, int(frame["column"] or 1))
+
+
+def _places(stack: str, modules: Modules) -> Iterator[tuple[str, int, int]]:
+    for frame in _FRAME.finditer(stack):
+        # A place without a function is where text could not be parsed: for COMMONJS, text that is no file.
+        if frame["function"] is None and frame["file"] == COMMONJS:
+            continue
+        place = modules.locate(frame["file"], int(frame["line"]), int(frame["column"] or 1))
+        if place is not None:
+            yield place

@@ -1,0 +1,448 @@
+// The host's half inside each interpreter, run once before any of the script's code.
+//
+// Python enters by setting the global `dukpy` to a command and reading it back, which runs the command. The prelude
+// calls Python through `call_python`, which scripts never see. A script may overwrite every built-in of its own
+// interpreter, so everything needed after the start is captured here, and what crosses to Python is made of strings
+// and of objects without a prototype.
+(() => {
+  "use strict";
+
+  const native = globalThis.call_python;
+  const { token, script, sinks: sinkNames, bindings } = globalThis.dukpy;
+  let settingsTree = globalThis.dukpy.settings;
+
+  const { Error, Function, InternalError, Promise, TypeError, String } = globalThis;
+  const { apply } = Reflect;
+  const { stringify } = JSON;
+  const { freeze, create, defineProperty, getOwnPropertyDescriptor, hasOwn, setPrototypeOf } = Object;
+  const { isArray } = Array;
+  const { join, map } = Array.prototype;
+  const { slice, split, toWellFormed } = String.prototype;
+  const { then } = Promise.prototype;
+  const { resolve } = Promise;
+  const now = performance.now;
+
+  const LONGEST_TEXT = 4000; // characters of an error's message or stack that are kept
+  const FLUSH = 1 << 18; // characters emitted until they are handed over within a batch
+
+  // --- calls to Python ---
+
+  // The message is one string, because arguments would go through JSON and through toJSON methods of the script's.
+  function call(message) {
+    try {
+      return native(message);
+    } catch (error) {
+      // The time limit struck inside the call, where a script could catch it. The next tick of the timer ends this
+      // loop in a way that no script can catch.
+      if (error instanceof InternalError && !isOutOfMemory(error)) for (;;);
+      throw error;
+    }
+  }
+
+  function ask(kind, body) {
+    const answer = call(kind + "\n" + stringify(body));
+    if (answer.error === undefined) return answer.ok;
+    const { name, message, ...details } = answer.error;
+    const error = new Error(message);
+    for (const key in details) error[key] = details[key];
+    throw defineProperty(error, "name", { value: name, writable: true, configurable: true });
+  }
+
+  // QuickJS throws null where there is no memory left for an error object.
+  function isOutOfMemory(error) {
+    return error === null || (error instanceof InternalError && error.message === "out of memory");
+  }
+
+  function describe(error) {
+    const fault = { __proto__: null, name: "Error", message: "", stack: "" };
+    try {
+      if (isOutOfMemory(error)) {
+        fault.name = "MemoryLimitExceeded";
+        fault.message = "expected to stay within the 128 MB of a script, was about to exceed them; keep less in memory";
+        fault.stack = error === null ? "" : shorten(error.stack);
+      } else if (typeof error === "object" && "message" in error) {
+        fault.message = shorten(error.message);
+        fault.stack = typeof error.stack === "string" ? shorten(error.stack) : "";
+        fault.name = typeof error.name === "string" ? shorten(error.name) : "Error";
+      } else {
+        fault.message = shorten(text(error));
+      }
+    } catch {
+      fault.message ||= "something was thrown that cannot be shown";
+    }
+    return fault;
+  }
+
+  function shorten(value) {
+    return apply(toWellFormed, apply(slice, String(value), [0, LONGEST_TEXT]), []);
+  }
+
+  function text(value) {
+    if (typeof value === "string") return value;
+    if (value instanceof Error) return String(value.stack ? `${value}\n${value.stack}` : value);
+    try {
+      return (typeof value === "object" && stringify(value)) || String(value);
+    } catch {
+      return `[${typeof value} that cannot be shown]`;
+    }
+  }
+
+  // --- what scripts import from "trimtab" ---
+
+  let active = false; // an event is in hand: number `cursor` of the batch
+  let emitted; // by sink: the indexes of events, and what they emitted
+  let size; // characters in `emitted`
+
+  function emit(sink, value) {
+    if (!active) {
+      throw new Error("emit works only while an event is handled; await what an event starts before handle returns");
+    }
+    const json = stringify(value);
+    if (typeof json !== "string") {
+      throw new TypeError(`emit expects a value that JSON can hold, got ${typeof value}`);
+    }
+    const buffer = emitted[sink];
+    if (buffer === undefined) {
+      const known = apply(join, sinkNames, [", "]) || "none is configured";
+      throw new Error(`unknown sink ${stringify(String(sink))}; expected one of: ${known}`);
+    }
+    const { at, lines } = buffer;
+    lines[at.length] = json;
+    at[at.length] = cursor;
+    size += json.length;
+  }
+
+  function clearEmitted() {
+    size = 0;
+    emitted = { __proto__: null };
+    for (let i = 0; i < sinkNames.length; i++) {
+      emitted[sinkNames[i]] = { __proto__: null, at: setPrototypeOf([], null), lines: setPrototypeOf([], null) };
+    }
+  }
+
+  function dropEmitted(index) {
+    for (let i = 0; i < sinkNames.length; i++) {
+      const { at, lines } = emitted[sinkNames[i]];
+      while (at.length > 0 && at[at.length - 1] === index) at.length--;
+      lines.length = at.length;
+    }
+  }
+
+  const settings = freeze({
+    get(path, otherwise) {
+      if (typeof path !== "string") throw new TypeError(`settings.get expects a dotted path, got ${typeof path}`);
+      let value = settingsTree;
+      const parts = apply(split, path, ["."]);
+      for (let i = 0; i < parts.length; i++) {
+        const inside = typeof value === "object" && value !== null && !isArray(value) && hasOwn(value, parts[i]);
+        if (!inside) return otherwise;
+        value = value[parts[i]];
+      }
+      return value;
+    },
+  });
+
+  function bind(binding, methods) {
+    const bound = {};
+    for (let i = 0; i < methods.length; i++) {
+      const method = methods[i];
+      bound[method] = (...values) => {
+        while (values.length > 0 && values[values.length - 1] === undefined) values.length--;
+        return ask("call", { __proto__: null, binding, method, values: setPrototypeOf(values, null) });
+      };
+    }
+    return freeze(bound);
+  }
+
+  const api = { emit, settings };
+  for (const name in bindings) api[name] = bind(name, bindings[name]);
+  freeze(api);
+
+  const levels = { __proto__: null, log: "info", info: "info", debug: "info", warn: "warn", error: "error" };
+  const console = {};
+  for (const method in levels) {
+    console[method] = (...values) => {
+      const parts = apply(map, values, [(value) => apply(toWellFormed, text(value), [])]);
+      const message = apply(join, parts, [" "]);
+      if (api.log) api.log[levels[method]](message);
+      else ask("console", { __proto__: null, level: levels[method], message });
+    };
+  }
+  globalThis.console = console;
+
+  // --- CommonJS modules ---
+
+  const modules = { __proto__: null };
+
+  function requireFrom(base) {
+    return function require(specifier) {
+      const id = ask("resolve", { __proto__: null, base, specifier: String(specifier) });
+      return requireById(id);
+    };
+  }
+
+  function requireById(id) {
+    if (id === "trimtab") return api;
+    if (!modules[id]) runCommonJs(id);
+    return modules[id].exports;
+  }
+
+  function compile(source) {
+    return new Function("exports", "require", "module", "__filename", "__dirname", source);
+  }
+
+  // Returns what the body returned: the entry script's top-level names (see modules.py).
+  function runCommonJs(id) {
+    const { source, folder } = ask("source", { __proto__: null, id });
+    const module = (modules[id] = { id, filename: id, exports: {}, require: requireFrom(id) });
+    try {
+      return apply(compile(source), module.exports, [module.exports, module.require, module, id, folder]);
+    } catch (error) {
+      delete modules[id];
+      throw error;
+    }
+  }
+
+  // ES modules that stand for "trimtab" and for CommonJS modules find what they export through this.
+  defineProperty(globalThis, "__trimtab_require", { value: requireById });
+
+  // --- loading, open, close ---
+
+  let found; // what the script defines
+
+  function adopt(names) {
+    expect("handle", names.handle, "function handle(event, ctx), exported or at the top level", "function");
+    found = {
+      __proto__: null,
+      handle: names.handle,
+      open: optional("open", names.open, "function", "function"),
+      close: optional("close", names.close, "function", "function"),
+    };
+    return {
+      __proto__: null,
+      source: optional("source", names.source, "string", "string"),
+      where: optional("where", names.where, "string", "string"),
+      timeout: optional("timeout", names.timeout, 'number of seconds or text such as "200ms"', "number", "string"),
+    };
+  }
+
+  function optional(name, value, expected, type, otherType) {
+    if (value === undefined || value === null) return undefined;
+    return expect(name, value, `${name} that is a ${expected}`, type, otherType);
+  }
+
+  function expect(name, value, expected, type, otherType) {
+    if (typeof value === type || typeof value === otherType) return value;
+    throw new TypeError(`expected a ${expected}, got ${value === undefined ? `no ${name}` : typeof value}`);
+  }
+
+  // The result is read after all promise jobs have run, when Python turns it to JSON.
+  function outcome(work) {
+    const result = { __proto__: null, pending: true };
+    settle(work, (value) => {
+      result.pending = false;
+      result.value = value;
+    }, (error) => {
+      result.pending = false;
+      result.error = describe(error);
+    });
+    return { __proto__: null, toJSON: () => result };
+  }
+
+  function settle(work, done, failed) {
+    try {
+      const value = work();
+      if (isThenable(value)) apply(then, apply(resolve, Promise, [value]), [done, failed]);
+      else done(value);
+    } catch (error) {
+      failed(error);
+    }
+  }
+
+  function isThenable(value) {
+    return typeof value === "object" && value !== null && typeof value.then === "function";
+  }
+
+  function load({ id, format }) {
+    return outcome(() => {
+      if (format === "module") return apply(then, import(id), [adopt]);
+      const names = runCommonJs(id);
+      const { exports } = modules[id];
+      return adopt(names === undefined || exports?.handle !== undefined ? exports ?? {} : names);
+    });
+  }
+
+  // --- events ---
+
+  const BATCH = Symbol("batch");
+  const INDEX = Symbol("index");
+
+  class Context {
+    get id() {
+      const batch = this[BATCH];
+      batch.ids ??= ask("ids", batch.number);
+      return batch.ids[this[INDEX]];
+    }
+    get source() { return this[BATCH].source; }
+    get key() { return this[BATCH].keys?.[this[INDEX]] ?? null; }
+    get timestamp() { return this[BATCH].timestamps?.[this[INDEX]] ?? this[BATCH].arrival; }
+    get generation() { return this[BATCH].generation; }
+    get script() { return script.name; }
+    get version() { return script.version; }
+    toJSON() {
+      const { id, source, key, timestamp, generation, script, version } = this;
+      return { id, source, key, timestamp, generation, script, version };
+    }
+  }
+
+  let events; // of the batch in hand
+  let cursor = 0; // the event in hand, or the next one
+  let reported; // the first event that no report covers
+  let faults;
+  let sampled; // the event whose time is taken
+  let sample;
+  let shared; // the prototype of all contexts of the batch
+  let awaited; // how the promise of the event in hand stands
+  let marked = -Infinity; // when the host was last told that a new event has begun
+  let interval; // milliseconds until it is told again
+  let reserve = new ArrayBuffer(1 << 21); // let go when memory is full, so that the report can still be made
+
+  function begin(command) {
+    events = command.events;
+    cursor = reported = 0;
+    sampled = command.sampled;
+    interval = command.interval;
+    awaited = undefined;
+    shared = create(Context.prototype, { [BATCH]: { value: command } });
+    clear();
+    return proceed();
+  }
+
+  function clear() {
+    clearEmitted();
+    faults = setPrototypeOf([], null);
+    sample = null;
+  }
+
+  function proceed() {
+    const { handle } = found;
+    const count = events.length;
+    active = true;
+    while (cursor < count) {
+      const started = now();
+      if (started - marked >= interval) {
+        call("mark");
+        marked = started;
+      }
+      let promise;
+      try {
+        const result = handle(events[cursor], { __proto__: shared, [INDEX]: cursor });
+        if (result !== undefined && isThenable(result)) promise = result;
+      } catch (error) {
+        if (fail(error)) return finish(true);
+      }
+      if (promise !== undefined) return wait(promise, started);
+      if (cursor === sampled) sample = now() - started;
+      cursor++;
+      if (size > FLUSH) report(false, false);
+    }
+    return finish(false);
+  }
+
+  // Records the failure of the event in hand. Returns whether memory is full: then the interpreter is to be replaced.
+  function fail(error) {
+    const full = isOutOfMemory(error);
+    if (full) reserve = undefined;
+    failWith(describe(error));
+    return full;
+  }
+
+  function failWith(fault) {
+    dropEmitted(cursor);
+    fault.at = cursor;
+    faults[faults.length] = fault;
+  }
+
+  function finish(full) {
+    active = false;
+    if (full) cursor++;
+    report(false, full);
+  }
+
+  // Everything before the event in hand is reported first: an interrupt among its promise jobs loses nothing then.
+  function wait(promise, started) {
+    const ticket = (awaited = { __proto__: null, pending: true });
+    report(true, false);
+    settle(() => promise, () => {
+      ticket.pending = false;
+      if (cursor === sampled && awaited === ticket) sample = now() - started;
+    }, (error) => {
+      ticket.pending = false;
+      ticket.failed = true;
+      ticket.error = error;
+    });
+  }
+
+  function proceedAfterJobs() {
+    const ticket = awaited;
+    awaited = undefined;
+    if (ticket !== undefined) {
+      if (ticket.pending) fail(new Error("the promise that handle returned was never settled; nothing can settle it"));
+      else if (ticket.failed && fail(ticket.error)) return finish(true);
+      cursor++;
+    }
+    return proceed();
+  }
+
+  // The event in hand was stopped by the host.
+  function stop({ fault }) {
+    awaited = undefined;
+    if (events !== undefined && cursor < events.length) {
+      failWith({ __proto__: null, name: fault.name, message: fault.message, stack: "" });
+      cursor++;
+    }
+    finish(false);
+  }
+
+  function report(awaiting, full) {
+    const at = { __proto__: null };
+    const parts = setPrototypeOf([], null);
+    for (let i = 0; i < sinkNames.length; i++) {
+      const buffer = emitted[sinkNames[i]];
+      if (buffer.at.length === 0) continue;
+      at[sinkNames[i]] = buffer.at;
+      parts[parts.length] = apply(join, buffer.lines, ["\n"]);
+    }
+    const head = { __proto__: null, start: reported, next: cursor, awaiting, full, faults, sample, at };
+    const message = "report\n" + stringify(head) + "\n" + apply(join, parts, ["\n"]);
+    reported = cursor;
+    clear();
+    call(message);
+  }
+
+  // --- commands ---
+
+  const commands = {
+    __proto__: null,
+    compiles: ({ source }) => outcome(() => void compile(source)),
+    load,
+    open: () => outcome(() => found.open?.()),
+    close: () => outcome(() => found.close?.()),
+    settings: ({ tree }) => void (settingsTree = tree),
+    begin,
+    resume: proceedAfterJobs,
+    stop,
+  };
+
+  let input;
+  const hidden = getOwnPropertyDescriptor({ get dukpy() {
+    const command = input;
+    input = undefined;
+    return command?.token === token ? commands[command.do](command) : undefined;
+  }, set dukpy(command) {
+    input = command;
+  } }, "dukpy");
+  hidden.configurable = hidden.enumerable = false;
+  defineProperty(globalThis, "dukpy", hidden);
+  defineProperty(globalThis, "call_python", { get: undefined, set() {}, configurable: false, enumerable: false });
+})();

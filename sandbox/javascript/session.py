@@ -1,0 +1,184 @@
+"""One interpreter with one script loaded in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from trimtab.api import HandlerSpec, Script, ScriptHost
+from trimtab.durations import parse_duration
+from trimtab.engine.script import DEFAULT_TIMEOUT, LogEntry
+from trimtab.errors import Fault, ScriptError
+from trimtab.sandbox.javascript.faults import JsError, in_function_body, memory_exceeded, to_fault
+from trimtab.sandbox.javascript.interpreter import Answer, Interpreter, JSRuntimeError
+from trimtab.sandbox.javascript.modules import Modules
+from trimtab.sandbox.javascript.packages import Format, Packages
+from trimtab.sandbox.javascript.sources import Source
+from trimtab.sandbox.limits import TimeLimitExceeded
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What is loaded, and all that the script may reach."""
+
+    script: Script
+    sources: Mapping[str, Source]
+    """The script first, then the libraries that it uses."""
+    libraries: Mapping[str, bytes]
+    """All there are."""
+    host: ScriptHost
+    bindings: Mapping[str, Any]
+    """What each binding of the host gave for this script, by name."""
+    prelude: bytes
+
+
+class _Outcome(msgspec.Struct):
+    """How a call into the script ended, promises included."""
+
+    pending: bool
+    value: Any = None
+    error: JsError | None = None
+
+
+class _Names(msgspec.Struct):
+    """What a script says beside its functions."""
+
+    source: str | None = None
+    where: str | None = None
+    timeout: str | int | float | None = None
+
+
+class _Question(msgspec.Struct):
+    """What the prelude asks; each kind of question has some of the fields."""
+
+    base: str = ""
+    specifier: str = ""
+    id: str = ""
+    level: str = ""
+    message: str = ""
+    binding: str = ""
+    method: str = ""
+    values: list[Any] = []
+
+
+class Session:
+    """Loads the script. ``answers``: to further questions of the prelude, by kind.
+
+    Every method that enters the interpreter raises :class:`ScriptError` for whatever user code does to it.
+    """
+
+    def __init__(self, program: Program, answers: Mapping[str, Answer]) -> None:
+        self._program = program
+        self._name = program.script.name
+        self._limits = program.host.limits
+        formats: dict[str, Format] = {}
+        self._modules = Modules(
+            program.sources,
+            program.libraries,
+            formats,
+            Packages(program.host.roots),
+            {"emit", "settings", *program.bindings},
+        )
+        self._interpreter = Interpreter(program.prelude, self._start(), self._modules, {**self._answers(), **answers})
+        for source in program.sources.values():
+            formats[source.name] = self._format(source)
+        self.handler = self._load(formats[self._name])
+
+    def call(self, function: str) -> None:
+        """Run the script's ``open`` or ``close``, if it has one, under the default time limit."""
+        self._settled(f"{function}()", command(function))
+
+    def enter(self, text: bytes, seconds: float = DEFAULT_TIMEOUT) -> Any:
+        """Run a command of the prelude under a time limit. Returns its result."""
+        try:
+            with self._limits.running(seconds):
+                return self._interpreter.enter(text)
+        except TimeLimitExceeded as error:
+            fault = self._exceeded(error)
+        except MemoryError:
+            fault = self.fault(memory_exceeded())
+        except JSRuntimeError as error:
+            fault = self.fault(JsError.of_text(str(error)))
+        except SystemError as error:
+            # The limit struck where dukpy goes on as if nothing had happened, and Python finds out at the end.
+            if not isinstance(error.__cause__, TimeLimitExceeded):
+                raise
+            fault = self._exceeded(error.__cause__)
+        raise ScriptError(fault)
+
+    def fault(self, error: JsError) -> Fault:
+        """Return the fault for an error, with its place in the user's source."""
+        return to_fault(error, self._modules, self._name)
+
+    # --- loading ---
+
+    def _start(self) -> dict[str, Any]:
+        host, script = self._program.host, self._program.script
+        return {
+            "script": {"name": script.name, "version": script.version[:12]},
+            "sinks": sorted(host.sinks),
+            "bindings": {binding.name: sorted(binding.methods) for binding in host.bindings},
+            "settings": host.settings.tree,
+        }
+
+    def _format(self, source: Source) -> Format:
+        """Tell CommonJS from ES modules: by the ending, else by whether it compiles as a function's body."""
+        if source.name.endswith(".mjs"):
+            return "module"
+        error = self._outcome(command("compiles", source=source.text)).error
+        if error is not None and source.name.endswith(".cjs"):
+            raise ScriptError(in_function_body(error, source.name))
+        return "module" if error else "commonjs"
+
+    def _load(self, form: Format) -> HandlerSpec:
+        value = self._settled("the top level", command("load", id=self._name, format=form))
+        names = msgspec.convert(value, _Names)
+        try:
+            timeout = DEFAULT_TIMEOUT if names.timeout is None else parse_duration(names.timeout)
+            if timeout == 0:
+                raise ValueError("expected more than 0, got 0")
+        except ValueError as error:
+            raise ScriptError(Fault("ValueError", f"timeout: {error}", self._name)) from None
+        return HandlerSpec("handle", names.source, names.where, timeout)
+
+    def _settled(self, what: str, text: bytes) -> Any:
+        outcome = self._outcome(text)
+        if outcome.error is not None:
+            raise ScriptError(self.fault(outcome.error))
+        if outcome.pending:
+            message = f"expected {what} to end, but it awaits a promise that nothing can settle"
+            raise ScriptError(Fault("Error", message, self._name))
+        return outcome.value
+
+    def _outcome(self, text: bytes) -> _Outcome:
+        return msgspec.convert(self.enter(text), _Outcome)
+
+    def _exceeded(self, error: TimeLimitExceeded) -> Fault:
+        return Fault(TimeLimitExceeded.__name__, str(error), self._name)
+
+    # --- what the prelude asks ---
+
+    def _answers(self) -> dict[str, Answer]:
+        return {
+            "resolve": _answer(lambda q: self._modules.resolve(q.base, q.specifier, required=True)),
+            "source": _answer(lambda q: self._modules.source(q.id)),
+            "call": _answer(lambda q: getattr(self._program.bindings[q.binding], q.method)(*q.values)),
+            "console": _answer(lambda q: self.log(q.level, q.message)),
+        }
+
+    def log(self, level: str, message: str) -> None:
+        """Write to the host's log in the name of the script."""
+        script = self._program.script
+        self._program.host.log(LogEntry(level, script.name, script.version, message, {}))
+
+
+def command(do: str, **arguments: Any) -> bytes:
+    """Return a command of the prelude as JSON."""
+    return msgspec.json.encode({"do": do, **arguments})
+
+
+def _answer(function: Callable[[_Question], Any]) -> Answer:
+    return lambda body: function(msgspec.json.decode(body, type=_Question))

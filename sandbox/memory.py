@@ -1,0 +1,53 @@
+"""The memory limit: an allocation beyond it fails with ``MemoryError``, and the process lives on. Linux only."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+NEARLY = 0.9
+"""Share of the limit from which on the process counts as nearly full."""
+
+_STATUS = Path("/proc/self/status")
+
+
+def limit_memory(size: int) -> bool:
+    """Let this process allocate ``size`` bytes beyond what it has allocated now.
+
+    Counts private writable memory: what Python and JavaScript allocate, not code nor mapped files. Returns False,
+    and limits nothing, where the system cannot do that.
+    """
+    if sys.platform != "linux":
+        return False
+    _soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    soft = used() + size
+    resource.setrlimit(resource.RLIMIT_DATA, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
+    return True
+
+
+@contextmanager
+def lifted() -> Iterator[None]:
+    """No limit inside the block: for cleaning up after a ``MemoryError``, which needs memory itself."""
+    limits = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (limits[1], limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, limits)
+
+
+def used() -> int:
+    """Return the bytes that count towards the limit; 0 where the system does not tell."""
+    if not _STATUS.exists():
+        return 0
+    line = next(line for line in _STATUS.read_text().splitlines() if line.startswith("VmData:"))
+    return int(line.split()[1]) * 1024
+
+
+def nearly_full() -> bool:
+    """Tell whether little is left below the limit: a process whose scripts leak should be replaced."""
+    soft, _hard = resource.getrlimit(resource.RLIMIT_DATA)
+    return soft != resource.RLIM_INFINITY and used() > NEARLY * soft

@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from trimtab.api import SinkError, SourceError
+from trimtab.plugins.codecs import MsgpackCodec, TextCodec
+from trimtab.plugins.stdio.sink import LineOutput
+from trimtab.plugins.stdio.source import LineStream, StdinOptions, create_source
+from trimtab.testing import RecordingContext
+
+READ_AND_WRITE = """
+import asyncio, sys
+from pathlib import Path
+from trimtab.api import SinkContext
+from trimtab.plugins.codecs import TextCodec
+from trimtab.plugins.stdio.source import StdinOptions, create_source
+from trimtab.plugins.stdio.sink import StdoutOptions, create_sink
+from trimtab.testing import RecordingContext
+
+async def main():
+    context = RecordingContext(TextCodec(), Path("."))
+    await create_source(StdinOptions(), context).run()
+    sink = create_sink(StdoutOptions(), SinkContext("out", Path(".")))
+    await sink.write(b"".join(line + b"\\n" for line in context.lines), len(context.lines))
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def pipe() -> Iterator[list[int]]:
+    """The two ends of a pipe; a test that closes one takes it out of the list."""
+    ends = list(os.pipe())
+    yield ends
+    for end in ends:
+        os.close(end)
+
+
+def context() -> RecordingContext:
+    return RecordingContext(TextCodec(), Path(), name="in", partition="run-7")
+
+
+def test_a_pipe_in_comes_out_as_it_was() -> None:
+    data = b"".join(b"line %d\n" % number for number in range(50_000))
+    done = subprocess.run(
+        [sys.executable, "-c", READ_AND_WRITE], input=data, capture_output=True, check=True, timeout=60
+    )
+    assert done.stdout == data
+
+
+@pytest.mark.parametrize("data", [b"", b"1\n2\n", b"1\n2"])
+def test_files_in_and_out_work_like_pipes(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "in").write_bytes(data)
+    with (tmp_path / "in").open("rb") as source, (tmp_path / "out").open("wb") as sink:
+        subprocess.run([sys.executable, "-c", READ_AND_WRITE], stdin=source, stdout=sink, check=True, timeout=60)
+    assert (tmp_path / "out").read_bytes() == data + (b"\n" if data and not data.endswith(b"\n") else b"")
+
+
+def test_the_null_device_is_an_input_without_events() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", READ_AND_WRITE], stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=60
+    )
+    assert done.stdout == b""
+
+
+def test_lines_come_while_the_pipe_is_open_in_the_partition_of_the_run(pipe: list[int]) -> None:
+    async def run() -> RecordingContext:
+        recording = context()
+        task = asyncio.create_task(LineStream(pipe[0], recording).run())
+        os.write(pipe[1], b"one\ntw")
+        await recording.until_lines(1)
+        os.write(pipe[1], b"o\nend")
+        await recording.until_lines(2)
+        os.close(pipe.pop(1))
+        await task
+        return recording
+
+    recording = asyncio.run(run())
+    assert recording.lines == [b"one", b"two", b"end"]
+    assert recording.places == [("run-7", 0), ("run-7", 4), ("run-7", 8)]
+
+
+def test_a_source_that_waits_can_be_cancelled_and_leaves_the_pipe_as_it_was(pipe: list[int]) -> None:
+    async def run() -> None:
+        recording = context()
+        task = asyncio.create_task(LineStream(pipe[0], recording).run())
+        os.write(pipe[1], b"one\n")
+        await recording.until_lines(1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(run())
+    assert not fcntl.fcntl(pipe[0], fcntl.F_GETFL) & os.O_NONBLOCK
+
+
+def test_a_terminal_is_read_line_by_line_until_its_end() -> None:
+    async def run(controller: int, terminal: int) -> list[bytes]:
+        recording = context()
+        task = asyncio.create_task(LineStream(terminal, recording).run())
+        os.write(controller, b"typed\n")
+        await recording.until_lines(1)
+        os.write(controller, b"\x04")
+        await task
+        return recording.lines
+
+    controller, terminal = pty.openpty()
+    try:
+        assert asyncio.run(run(controller, terminal)) == [b"typed"]
+    finally:
+        os.close(controller)
+        os.close(terminal)
+
+
+def test_an_input_that_is_closed_is_an_error(pipe: list[int]) -> None:
+    with pytest.raises(SourceError, match=r"sources\.in: expected standard input to be open, got"):
+        asyncio.run(LineStream(pipe[1], context()).run())
+
+
+def test_a_codec_without_lines_is_refused_for_stdin() -> None:
+    with pytest.raises(SourceError, match="source of type stdin expected a codec with one record a line"):
+        create_source(StdinOptions(), RecordingContext(MsgpackCodec(), Path()))
+
+
+# --- the sink ---
+
+
+def test_a_slow_reader_stops_the_write_but_not_the_event_loop(pipe: list[int]) -> None:
+    data = b"".join(b"line %d\n" % number for number in range(50_000))
+
+    async def run() -> bytes:
+        writing = asyncio.create_task(LineOutput(pipe[1], "out").write(data, 50_000))
+        got = b""
+        while len(got) < len(data):
+            await asyncio.sleep(0)  # goes on although the pipe is full
+            got += await asyncio.to_thread(os.read, pipe[0], 65536)
+        await writing
+        return got
+
+    assert asyncio.run(run()) == data
+    assert not fcntl.fcntl(pipe[1], fcntl.F_GETFL) & os.O_NONBLOCK
+
+
+def test_what_others_print_meanwhile_does_not_land_within_a_line(pipe: list[int]) -> None:
+    line = b"x" * 1499 + b"\n"
+
+    async def run() -> bytes:
+        writing = asyncio.create_task(LineOutput(pipe[1], "out").write(line * 100, 100))
+        got = b""
+        while not writing.done():
+            got += await asyncio.to_thread(os.read, pipe[0], 9000)
+            os.write(pipe[1], b"!\n")
+            await asyncio.sleep(0)
+        os.close(pipe.pop(1))
+        while chunk := os.read(pipe[0], 65536):
+            got += chunk
+        return got
+
+    assert set(asyncio.run(run()).splitlines(keepends=True)) == {line, b"!\n"}
+
+
+def test_a_line_longer_than_a_piece_goes_out_whole(pipe: list[int]) -> None:
+    line = b"x" * 20_000 + b"\n"
+    asyncio.run(LineOutput(pipe[1], "out").write(line + b"y\n", 2))
+    assert os.read(pipe[0], 65536) == line + b"y\n"
+
+
+def test_a_reader_that_has_gone_is_an_error_for_good(pipe: list[int]) -> None:
+    os.close(pipe.pop(0))
+    with pytest.raises(SinkError, match=r"sinks\.out: expected a reader of standard output, got Broken pipe") as e:
+        asyncio.run(LineOutput(pipe[0], "out").write(b"1\n", 1))
+    assert not e.value.retryable
+
+
+def test_a_reader_that_goes_while_a_write_waits_is_an_error_too(pipe: list[int]) -> None:
+    async def run() -> None:
+        writing = asyncio.create_task(LineOutput(pipe[1], "out").write(b"x\n" * 100_000, 100_000))
+        await asyncio.to_thread(os.read, pipe[0], 1)
+        os.close(pipe.pop(0))
+        with pytest.raises(SinkError):
+            await writing
+
+    asyncio.run(run())
