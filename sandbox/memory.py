@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import resource
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 NEARLY = 0.9
@@ -28,15 +27,35 @@ def limit_memory(size: int) -> bool:
     return True
 
 
-@contextmanager
-def lifted() -> Iterator[None]:
-    """No limit inside the block: for cleaning up after a ``MemoryError``, which needs memory itself."""
-    limits = resource.getrlimit(resource.RLIMIT_DATA)
-    resource.setrlimit(resource.RLIMIT_DATA, (limits[1], limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_DATA, limits)
+class Lifted(AbstractContextManager[None]):
+    """No limit inside the block: for cleaning up after a ``MemoryError``, which needs memory itself.
+
+    Where not even the block can be entered for want of memory, make the object beforehand and call :meth:`lift`,
+    which needs none, and :meth:`restore`.
+    """
+
+    def __init__(self) -> None:
+        self._limits = resource.getrlimit(resource.RLIMIT_DATA)
+        self._unlimited = (self._limits[1], self._limits[1])
+
+    def __enter__(self) -> None:
+        self.lift()
+
+    def __exit__(self, *_error: object) -> None:
+        self.restore()
+
+    def lift(self) -> None:
+        """Raise the limit as far as the system lets us."""
+        resource.setrlimit(resource.RLIMIT_DATA, self._unlimited)
+
+    def restore(self) -> None:
+        """Put the limit back to what it was when this object was made."""
+        resource.setrlimit(resource.RLIMIT_DATA, self._limits)
+
+
+def lifted() -> Lifted:
+    """Return a block without the limit."""
+    return Lifted()
 
 
 def used() -> int:

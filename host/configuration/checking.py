@@ -193,12 +193,8 @@ def _text_words(info: inspect.StrType) -> str:
 
 def _number_words(info: inspect.IntType | inspect.FloatType) -> str:
     number = "a whole number" if isinstance(info, inspect.IntType) else "a number"
-    match info.ge, info.le:
-        case None, None:
-            return f"{number} above {info.gt}" if info.gt is not None else number
-        case low, None:
-            return f"{number} of at least {low}"
-        case None, high:
-            return f"{number} of at most {high}"
-        case low, high:
-            return f"{number} from {low} to {high}"
+    if info.ge is not None and info.le is not None:
+        return f"{number} from {info.ge} to {info.le}"
+    bounds = {"of at least": info.ge, "above": info.gt, "of at most": info.le, "below": info.lt}
+    given = [f"{word} {bound}" for word, bound in bounds.items() if bound is not None]
+    return " ".join([number, " and ".join(given)]).rstrip()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from importlib.resources import files
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -21,6 +22,12 @@ from trimtab.control.access import Access, error_response, read_body
 from trimtab.control.requests import DiffQuery, HistoryQuery, LettersQuery, Purge, Replay, Rollback, ShowQuery
 from trimtab.errors import ChangeRefused, TrimtabError, UsageError
 from trimtab.runtime.dead_letters import DeadLetters, Filters
+
+_PAGE_POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; "
+    "form-action 'none'; frame-ancestors 'none'"
+)
+"""The admin page loads nothing, talks to its own host only, and is shown in no frame."""
 
 Query = TypeVar("Query", bound=msgspec.Struct)
 
@@ -54,7 +61,7 @@ class ControlledHost(Protocol):
 
 
 def create_app(host: ControlledHost, token: str) -> Starlette:
-    """Return the application. Everything below ``/api`` asks for ``token``; ``/healthz`` and sources do not."""
+    """Return the application. Everything below ``/api`` asks for ``token``; sources, ``/healthz`` and the page at ``/`` do not."""
     api = _Api(host)
     routes = [
         Route("/status", api.status),
@@ -69,6 +76,7 @@ def create_app(host: ControlledHost, token: str) -> Starlette:
     ]
     return Starlette(
         routes=[
+            Route("/", _admin_page),
             Route("/healthz", _healthz),
             Mount("/api", routes=routes, middleware=[Middleware(Access, token)]),
             Mount("/sources", app=_Sources(host.source_routes)),
@@ -146,6 +154,11 @@ class _Api:
 
 async def _healthz(_request: Request) -> Response:
     return JSONResponse({"status": "ok"})
+
+
+def _admin_page(_request: Request) -> Response:
+    page = (files("trimtab.control") / "admin.html").read_bytes()
+    return Response(page, media_type="text/html", headers={"Content-Security-Policy": _PAGE_POLICY})
 
 
 class _Sources:

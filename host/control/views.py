@@ -83,8 +83,8 @@ def _script(
         "error": str(change.fault) if change and change.fault else None,
         "handled": 0,
         "failed": 0,
-        "p50_us": None,
-        "p99_us": None,
+        "p50_us": 0,
+        "p99_us": 0,
     }
 
 

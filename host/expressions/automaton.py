@@ -20,7 +20,7 @@ MAX_KNOWN = 5_000
 
 
 def automaton(part: Part) -> Callable[[str], bool]:
-    """Return a function that tells whether a whole string matches. Raises :class:`PatternError` if it gets too large."""
+    """Return a function that tells whether a whole string matches. Raises :class:`PatternError` if it is too large."""
     builder = _Builder()
     whole = builder.add(part)
     atoms = builder.atoms

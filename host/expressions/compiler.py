@@ -1,54 +1,25 @@
-"""From the tree of an expression to Python code: one code object, compiled once, never text that is evaluated.
+"""From the tree of an expression to a Python function: a code object, built from a syntax tree, compiled once.
 
 All fields are read before anything is computed: a missing one makes the whole condition false, also behind ``||``.
-Comparisons with a literal become Python comparisons behind a check of the type; the rest calls the operators.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any, NamedTuple, NoReturn
+from collections.abc import Callable
+from typing import Any
 
-from trimtab.expressions import operators
-from trimtab.expressions.errors import EvaluationError, ExpressionError, MissingField
-from trimtab.expressions.functions import FUNCTIONS, Function, Kind, suggestion
-from trimtab.expressions.jsonpath import PathError, parse_path
-from trimtab.expressions.patterns import PatternError
-from trimtab.expressions.regex import matcher
-from trimtab.expressions.tree import (
-    Binary,
-    Call,
-    Comparison,
-    Conditional,
-    Field,
-    Index,
-    Literal,
-    Logical,
-    Match,
-    Node,
-    Unary,
-)
+from trimtab.expressions.emitter import Emitter
+from trimtab.expressions.errors import EvaluationError, MissingField
+from trimtab.expressions.operators import describe, item
+from trimtab.expressions.tree import Node
 
-_ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
-    "+": operators.add,
-    "-": operators.subtract,
-    "*": operators.multiply,
-    "/": operators.divide,
-    "%": operators.modulo,
-}
-_COMPARISONS: dict[str, tuple[Callable[[Any, Any], bool], type[ast.cmpop]]] = {
-    "==": (operators.equal, ast.Eq),
-    "!=": (operators.unequal, ast.NotEq),
-    "<": (operators.less, ast.Lt),
-    "<=": (operators.less_equal, ast.LtE),
-    ">": (operators.greater, ast.Gt),
-    ">=": (operators.greater_equal, ast.GtE),
-}
-# The frame of what is compiled; LOADS and RESULT stand for the expression's own nodes.
-_FRAME = """
-def test(event):
+Clock = Callable[[], int] | None
+
+# What is around the code of an expression; LOADS and RESULT stand for its own nodes. A failed look-up is a KeyError
+# or, where there is no object to look into, a TypeError.
+_TEST = """
+def function(event):
     try:
         LOADS
     except lookup_errors:
@@ -60,18 +31,72 @@ def test(event):
     except failures as failure:
         record(failure)
         return False
-
-def value(event):
+"""
+_VALUE = """
+def function(event):
     try:
         LOADS
     except lookup_errors:
-        raise missing from None
+        raise absent(event) from None
     return RESULT
 """
 
 
-class Compiled(NamedTuple):
-    """The two functions of an expression."""
+def compile_test(node: Node, source: str, now: Clock, record: Callable[[Exception], None]) -> Callable[[Any], bool]:
+    """Compile a tree whose parameters are resolved to a function that tells whether it is true of an event.
 
-    test: Callable[[Any], bool]
-    value: Callable[[Any], Any]
+    ``record`` is told of every event that the function could not work with. Raises
+    :class:`~trimtab.expressions.ExpressionError` for unknown functions, wrong patterns and the like.
+    """
+    emitter = Emitter(source, now)
+    names = {"missing": MissingField, "failures": (EvaluationError, RecursionError), "record": record}
+    return _function(_TEST, emitter.boolean(node), emitter, names)
+
+
+def compile_value(node: Node, source: str, now: Clock) -> Callable[[Any], Any]:
+    """Compile a tree to a function that returns its value for an event."""
+    emitter = Emitter(source, now)
+    result = emitter.emit(node).node
+    paths = list(emitter.paths)
+    return _function(_VALUE, result, emitter, {"absent": lambda event: _absent(event, paths)})
+
+
+def _function(frame: str, result: ast.expr, emitter: Emitter, names: dict[str, Any]) -> Callable[[Any], Any]:
+    module = _Filler(result, emitter.loads).visit(ast.parse(frame))
+    code = compile(ast.fix_missing_locations(module), "<expression>", "exec")
+    namespace = {
+        "__builtins__": {},
+        "lookup_errors": (KeyError, TypeError, MissingField),
+        **names,
+        **emitter.names,
+    }
+    exec(code, namespace)  # noqa: S102 - the code of our own tree: no text of a user is evaluated
+    function: Callable[[Any], Any] = namespace.pop("function")
+    return function
+
+
+class _Filler(ast.NodeTransformer):
+    """Puts the code of an expression into a frame."""
+
+    def __init__(self, result: ast.expr, loads: list[ast.stmt]) -> None:
+        self._result = result
+        self._loads = loads or [ast.Pass()]
+
+    def visit_Expr(self, node: ast.Expr) -> Any:
+        is_mark = isinstance(node.value, ast.Name) and node.value.id == "LOADS"
+        return self._loads if is_mark else node
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return self._result if node.id == "RESULT" else node
+
+
+def _absent(event: Any, paths: list[tuple[str | int, ...]]) -> MissingField:
+    for path in paths:
+        value = event
+        try:
+            for part in path:
+                value = item(value, part)
+        except MissingField:
+            shown = "".join(f"[{part}]" if type(part) is int else f".{part}" for part in path).lstrip(".")
+            return MissingField(f"expected an event with {shown}, got {describe(event)} without it")
+    raise AssertionError("no field is missing")

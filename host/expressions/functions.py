@@ -113,14 +113,15 @@ def _log(value: Any) -> float:
 
 def _round(value: Any) -> int:
     number = _number(value)
-    whole = math.floor(_fitting(number))
+    whole: int = math.floor(_fitting(number))
     return whole + (number - whole >= 0.5)
 
 
 def _long(value: Any) -> int:
-    if type(value) is bool:
-        return int(value)
-    return math.trunc(_fitting(int(value) if type(value) is str and _INTEGER.fullmatch(value) else value))
+    if type(value) is bool or (type(value) is str and _INTEGER.fullmatch(value)):
+        value = int(value)
+    whole: int = math.trunc(_fitting(value))
+    return whole
 
 
 def _fitting(value: Any) -> Any:

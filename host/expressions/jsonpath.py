@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -67,10 +67,10 @@ def jsonpath(json: Any, path: Any) -> Any:
     return found[0]
 
 
-def _below(value: Any, step: Step) -> Iterator[Any]:
+def _below(value: Any, step: Step) -> Iterable[Any]:
     if step is None:
-        yield from value.values() if type(value) is dict else value if type(value) is list else ()
-    elif type(step) is str and type(value) is dict and step in value:
-        yield value[step]
-    elif type(step) is int and type(value) is list and step < len(value):
-        yield value[step]
+        return value.values() if type(value) is dict else value if type(value) is list else ()
+    try:
+        return (value[step],) if type(value) is (dict if type(step) is str else list) else ()
+    except LookupError:
+        return ()

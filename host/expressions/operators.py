@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from trimtab.expressions.errors import EvaluationError
+from trimtab.expressions.errors import EvaluationError, MissingField
 
 MAX_TEXT = 1_000_000
 """Characters that a joined string may have."""
@@ -56,6 +56,17 @@ def boolean(value: Any) -> bool:
     if value is True or value is False:
         return value
     raise EvaluationError(f"expected true or false, got {describe(value)}")
+
+
+def item(target: Any, index: Any) -> Any:
+    """``target[index]``: only lists and objects have items. Raises :class:`MissingField` for one that is not there."""
+    if type(index) is str and type(target) is dict and index in target:
+        return target[index]
+    if type(index) is int and type(target) is list and 0 <= index < len(target):
+        return target[index]
+    if type(index) not in (str, int):
+        raise EvaluationError(f"expected an integer or a string in [], got {describe(index)}")
+    raise MissingField(f"expected an item {index!r}, got {describe(target)} without it")
 
 
 # --- comparison ---

@@ -92,7 +92,9 @@ class _Builder(Transformer[Token, Node]):
 
     def string(self, token: Token) -> Node:
         if _INTERPOLATION.search(token):
-            raise _Mistake("expected a plain string, got '#{'; use + to join strings, \\# for a plain #", token.start_pos)
+            raise _Mistake(
+                "expected a plain string, got '#{'; use + to join strings, \\# for a plain #", token.start_pos
+            )
         return Literal(_ESCAPE.sub(lambda found: _unescape(found, token), token[1:-1]))
 
     def true(self, _token: Token) -> Node:
@@ -161,10 +163,11 @@ def _syntax_error(error: UnexpectedInput, source: str) -> ExpressionError:
         wanted, got = _wanted(error.accepts or error.expected), str(error.token)
         offset = len(source) if error.token.type == "$END" else error.token.start_pos or 0
     elif isinstance(error, UnexpectedCharacters):
-        wanted, got, offset = _wanted(error.allowed or set()), source[error.pos_in_stream], error.pos_in_stream
+        offset = error.pos_in_stream or 0
+        wanted, got = _wanted((error.allowed or set()) - _CLOSING.keys()), source[offset]
     else:
         wanted, got, offset = "an expression", "", len(source)
-    if got in ("'", '"'):
+    if got in ("'", '"') or (got == "/" and source[:offset].rstrip().endswith("=~")):
         return ExpressionError(f"expected a closing {got}, got the end of the expression", source, offset)
     came = f"'{got}'" if got else "the end of the expression" if source.strip() else "nothing"
     hint = f"; use {_HINTS[got]}" if got in _HINTS else ""

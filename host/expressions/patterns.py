@@ -132,7 +132,9 @@ class _Reader:
     def _group(self) -> Part:
         found = _OPENING.match(self._text, self._at)
         if found is None:
-            raise self._unsupported("look-around, flags but (?i) (?s) at the start, ... are not supported; use ! and &&")
+            raise self._unsupported(
+                "look-around, flags but (?i) (?s) at the start, ... are not supported; use ! and &&"
+            )
         self._at = found.end()
         part = self.read()
         self._at += 1  # the closing bracket

@@ -6,7 +6,7 @@ Names that are parameters are already replaced by their values in the tree that 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -126,6 +126,27 @@ def children(node: Node) -> tuple[Node, ...]:
             return operands
         case Conditional(condition, then, otherwise):
             return (condition, then, otherwise)
+
+
+def rebuilt(node: Node, replace: Callable[[Node], Node]) -> Node:
+    """Return the node with each of the nodes directly below it replaced."""
+    match node:
+        case Literal() | Field():
+            return node
+        case Index(target, index):
+            return subscript(replace(target), replace(index))
+        case Call(name, arguments, start):
+            return Call(name, tuple(map(replace, arguments)), start)
+        case Unary(operator, operand):
+            return Unary(operator, replace(operand))
+        case Binary(operator, left, right) | Comparison(operator, left, right):
+            return type(node)(operator, replace(left), replace(right))
+        case Match(subject, pattern, start):
+            return Match(replace(subject), replace(pattern), start)
+        case Logical(operator, operands):
+            return Logical(operator, tuple(map(replace, operands)))
+        case Conditional(condition, then, otherwise):
+            return Conditional(replace(condition), replace(then), replace(otherwise))
 
 
 def walk(node: Node) -> Iterator[tuple[Node, int]]:

@@ -58,8 +58,10 @@ class RecordingContext(SourceContext):
         """Keep the records, as soon as it is not busy. They count as handled at once."""
         self._waiting += 1
         self._changes.notify()
-        await self._changes.until(self.has_room, seconds=60)
-        self._waiting -= 1
+        try:
+            await self._changes.until(self.has_room, seconds=60)
+        finally:
+            self._waiting -= 1
         self.delivered.append(records)
         self._changes.notify()
         handled: asyncio.Future[None] = asyncio.get_running_loop().create_future()

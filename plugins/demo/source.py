@@ -19,7 +19,7 @@ _MOST_AT_ONCE = 512
 class DemoOptions(msgspec.Struct, frozen=True):
     """Keys of a source of type ``demo``."""
 
-    rate: Annotated[float, Meta(gt=0, description="Events per second, of all vehicles together.")] = 5.0
+    rate: Annotated[float, Meta(gt=0, le=1e6, description="Events per second, of all vehicles together.")] = 5.0
     vehicles: Annotated[int, Meta(ge=1, le=100_000, description="How many vehicles report, in turn.")] = 5
     count: Annotated[
         Annotated[int, Meta(ge=0)] | None,

@@ -79,11 +79,13 @@ class FileSink(Sink):
     def _was_rotated(self, descriptor: int) -> bool:
         if self._clock() - self._looked < LOOK_SECONDS:
             return False
-        self._looked = self._clock()
         try:
-            return not os.path.samestat(os.fstat(descriptor), self._path.stat())
+            if not os.path.samestat(os.fstat(descriptor), self._path.stat()):
+                return True
         except FileNotFoundError:
             return True
+        self._looked = self._clock()
+        return False
 
     def _reopen(self) -> int:
         descriptor = os.open(self._path, _FLAGS, 0o666)

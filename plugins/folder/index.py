@@ -77,9 +77,9 @@ class Index:
         taken, view = self._taken, self._look()
         for _ in range(ATTEMPTS):
             before, taken = taken, self._read(view, taken)
-            if sum(before.get(name) is not item for name, item in taken.items()) <= 1:
+            if all(before.get(name) is item for name, item in taken.items()):
                 break
-            # Files were read one after another: a second look tells whether they stood like this side by side.
+            # Files were seen and read one after another: a second look tells whether they stood so side by side.
             again = self._look()
             if again == view:
                 break

@@ -13,9 +13,9 @@ from trimtab.plugins.folder.index import Index
 from trimtab.plugins.folder.look import View
 from trimtab.plugins.folder.reading import is_written
 
-QUIET_ONE = 0.0
+QUIET_ONE = 0.02
 """Seconds without a change after which one saved file has settled."""
-QUIET_MANY = 0.0
+QUIET_MANY = 0.06
 """The same for several files, or one that vanished: some editors delete a file before they write it."""
 PATIENCE = 2.0
 """Seconds after which what has settled is taken without what has not."""

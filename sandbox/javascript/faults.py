@@ -9,14 +9,18 @@ import msgspec
 
 from trimtab.errors import Fault
 from trimtab.sandbox.javascript.modules import COMMONJS, COMMONJS_HEAD, Modules
+from trimtab.sandbox.javascript.packages import ModuleNotFound
 
-_FRAME = re.compile(r"^ *at (?:(?P<function>.*?) ?\()?(?P<file>[^()\n]+?):(?P<line>\d+)(?::(?P<column>\d+))?\)?$", re.M)
+_FRAME = re.compile(
+    r"^ *at (?:(?P<function>.*?) ?\()?(?P<file>[^()\n]+?):(?P<line>\d+)(?::(?P<column>\d+))?\)?$", re.MULTILINE
+)
 _NO_MODULE = re.compile(r"(?:Failed to (?:normalize|load) module|cannot find module:?) '?(.*?)'?$")
 
 
 MEMORY_LIMIT = "MemoryLimitExceeded"
 UNUSABLE = "context is unusable"
 """Part of what dukpy says of an interpreter whose promise jobs were stopped."""
+_NO_EXPORT = re.compile(r"Could not find export '([A-Za-z_$][\w$]*)' in module")
 
 
 class JsError(msgspec.Struct):
@@ -50,7 +54,10 @@ def to_fault(error: JsError, modules: Modules, script: str) -> Fault:
     if missing and missing[1] in modules.problems:
         base, message = modules.problems[missing[1]]
         line, column = modules.mention(base, missing[1]) or (None, None)
-        return Fault("ImportError", message, base, line, column)
+        return Fault(ModuleNotFound.__name__, message, base, line, column)
+    unknown = _NO_EXPORT.search(error.message) if error.name == "SyntaxError" else None
+    if unknown and (found := modules.importer(unknown[1])):
+        return Fault(error.name, error.message, *found)
     places = list(_places(error.stack, modules))
     own = [place for place in places if not modules.is_package(place[0])]
     file, line, column = next(iter(own or places), (script, None, None))

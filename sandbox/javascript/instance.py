@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from trimtab.api import Events, HandlerRun, ScriptInstance
 from trimtab.errors import Fault, ScriptError
 from trimtab.sandbox.javascript.batches import Batch
-from trimtab.sandbox.javascript.faults import MEMORY_LIMIT, UNUSABLE, JsError
+from trimtab.sandbox.javascript.faults import MEMORY_LIMIT, UNUSABLE
 from trimtab.sandbox.javascript.session import Program, Session, command
 from trimtab.sandbox.limits import TimeLimitExceeded
 
@@ -42,8 +42,9 @@ class JavaScriptInstance(ScriptInstance):
 
     def settings_changed(self) -> None:
         """Hand the new settings over."""
-        if self._session is not None:
-            self._session.enter(command("settings", tree=self._program.host.settings.tree))
+        text = command("settings", tree=self._program.host.settings.tree)
+        if self._session is not None and self._try(self._session, text) is not None:
+            self._session = None  # spoiled: the next one starts with the new settings
 
     def close(self) -> None:
         """Run the script's ``close()`` if it is open, and free the interpreter."""

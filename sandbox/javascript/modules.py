@@ -22,17 +22,16 @@ COMMONJS_HEAD = 2
 
 _TOP_LEVEL = ("handle", "open", "close", "source", "where", "timeout")
 # A plain script defines its names at the top level of a function's body, so the body has to hand them out.
-_RETURN_NAMES = "\nreturn {__proto__: null, %s};" % ", ".join(
-    f'{name}: typeof {name} === "undefined" ? undefined : {name}' for name in _TOP_LEVEL
-)
+_VALUES = ", ".join(f'{name}: typeof {name} === "undefined" ? undefined : {name}' for name in _TOP_LEVEL)
+_RETURN_NAMES = f"\nreturn {{__proto__: null, {_VALUES}}};"
 
 _EXPORTED = re.compile(
     r"""\bexports(?:\.([A-Za-z_$][\w$]*)|\[\s*["']([A-Za-z_$][\w$]*)["']\s*\])\s*=(?!=)"""
     r"""|\bdefineProperty\(\s*(?:module\.)?exports\s*,\s*["']([A-Za-z_$][\w$]*)["']""",
     re.ASCII,
 )
-_EXPORTED_OBJECT = re.compile(r"\bmodule\.exports\s*=\s*\{([^}]*)\}")
-_KEY = re.compile(r"""(?:^|,)\s*(?:([A-Za-z_$][\w$]*)|["']([A-Za-z_$][\w$]*)["'])\s*(?=[,:(]|$)""", re.ASCII)
+_EXPORTED_OBJECT = re.compile(r"\bmodule\.exports\s*=\s*\{")
+_KEY = re.compile(r"""[{,]\s*(?:([A-Za-z_$][\w$]*)|["']([A-Za-z_$][\w$]*)["'])\s*(?=[,:(}])""", re.ASCII)
 
 
 class Modules:
@@ -120,12 +119,24 @@ class Modules:
 
     def mention(self, base: str, specifier: str) -> tuple[int, int] | None:
         """Return line and column where a file of the user's names a module."""
-        text = self._sources[base].text if base in self._sources else ""
-        at = min((at for quote in "\"'`" if (at := text.find(quote + specifier + quote)) >= 0), default=None)
-        if at is None:
-            return None
-        place = self.locate(base, text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at))
+        match = re.search(rf"[\"'`]{re.escape(specifier)}[\"'`]", self._text(base))
+        place = self._place(base, match.start()) if match else None
         return place[1:] if place else None
+
+    def importer(self, name: str) -> tuple[str, int, int] | None:
+        """Return file, line and column where a file of the user's imports something by ``name``."""
+        statement = re.compile(
+            rf"""\b(?:import|export)\b[^;"'`]*?(?<![\w$])({re.escape(name)})(?![\w$])[^;"'`]*?\bfrom\b"""
+        )
+        found = ((base, statement.search(source.text)) for base, source in self._sources.items())
+        return next((self._place(base, match.start(1)) for base, match in found if match), None)
+
+    def _text(self, base: str) -> str:
+        return self._sources[base].text if base in self._sources else ""
+
+    def _place(self, base: str, offset: int) -> tuple[str, int, int] | None:
+        text = self._text(base)
+        return self.locate(base, text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset))
 
     def _find(self, base: str, specifier: str, *, required: bool) -> str:
         relative = specifier.startswith(("./", "../")) or specifier in (".", "..")
@@ -168,9 +179,20 @@ class Modules:
 def _exported_names(text: str) -> set[str]:
     """Guess what a CommonJS module exports, as Node does, so that ``import { name }`` works."""
     names = {next(filter(None, match.groups())) for match in _EXPORTED.finditer(text)}
-    for literal in _EXPORTED_OBJECT.finditer(text):
-        names |= {match[1] or match[2] for match in _KEY.finditer(literal[1])}
+    for match in _EXPORTED_OBJECT.finditer(text):
+        literal = text[match.end() - 1 : _closing(text, match.end() - 1)]
+        names |= {key[1] or key[2] for key in _KEY.finditer(literal)}
     return names - {"default", "__esModule"}
+
+
+def _closing(text: str, start: int) -> int:
+    """Return where the brace at ``start`` is closed. Braces in texts and comments count too: this is a guess."""
+    depth = 0
+    for match in re.compile("[{}]").finditer(text, start):
+        depth += 1 if match[0] == "{" else -1
+        if depth == 0:
+            return match.end()
+    return len(text)
 
 
 def _reexport(module: str, names: Iterable[str]) -> str:

@@ -137,7 +137,10 @@ def _entry(package: Path, subpath: str, conditions: Sequence[str]) -> Path | Non
     manifest = _manifest(package)
     if "exports" in manifest:
         target = _exported(manifest["exports"], f".{subpath}", conditions)
-        return _existing(package / target) if target else None
+        if target is None:
+            how = " and ".join(conditions)
+            raise ModuleNotFound(f"package {package.name!r} exports no '.{subpath}' for {how}; see its package.json")
+        return _existing(package / target)
     if subpath:
         return _existing(package / subpath.lstrip("/"))
     mains = [manifest.get(field) for field in (("module", "main") if conditions is IMPORT else ("main",))]

@@ -211,29 +211,28 @@
   let found; // what the script defines
 
   function adopt(names) {
-    expect("handle", names.handle, "function handle(event, ctx), exported or at the top level", "function");
+    expect("handle", names.handle, "a function handle(event, ctx), exported or at the top level", "function");
     found = {
       __proto__: null,
       handle: names.handle,
-      open: optional("open", names.open, "function", "function"),
-      close: optional("close", names.close, "function", "function"),
+      open: optional("open", names.open, "a function", "function"),
+      close: optional("close", names.close, "a function", "function"),
     };
     return {
       __proto__: null,
-      source: optional("source", names.source, "string", "string"),
-      where: optional("where", names.where, "string", "string"),
-      timeout: optional("timeout", names.timeout, 'number of seconds or text such as "200ms"', "number", "string"),
+      source: optional("source", names.source, "the name of a source, as text", "string"),
+      where: optional("where", names.where, "an expression, as text", "string"),
+      timeout: optional("timeout", names.timeout, 'seconds or a text such as "200ms"', "number", "string"),
     };
   }
 
   function optional(name, value, expected, type, otherType) {
-    if (value === undefined || value === null) return undefined;
-    return expect(name, value, `${name} that is a ${expected}`, type, otherType);
+    return value === undefined || value === null ? undefined : expect(name, value, expected, type, otherType);
   }
 
   function expect(name, value, expected, type, otherType) {
     if (typeof value === type || typeof value === otherType) return value;
-    throw new TypeError(`expected a ${expected}, got ${value === undefined ? `no ${name}` : typeof value}`);
+    throw new TypeError(`${name}: expected ${expected}, got ${value === undefined ? "none" : typeof value}`);
   }
 
   // The result is read after all promise jobs have run, when Python turns it to JSON.

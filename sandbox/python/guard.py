@@ -34,10 +34,12 @@ class Guard:
         self._texts = texts
         self._limits = limits
         self._turn = 0.0
+        self._memory = lifted()  # anew before each piece of work: once memory has run out it cannot be made
 
     def call(self, function: Callable[[], Result], seconds: float = DEFAULT_TIMEOUT) -> Result:
         """Call a function of the user. Raises :class:`ScriptError` for whatever it raises."""
         limits = self._limits
+        self._memory = lifted()
         with limits.running(seconds):
             try:
                 result = function()
@@ -45,9 +47,12 @@ class Guard:
                 return result
             except BaseException as error:  # noqa: BLE001 - also SystemExit and the time limit are the script's
                 limits.mark = None
-                with lifted():
+                self._memory.lift()
+                try:
                     fault = self._fault(error)
-                limits.mark = object()
+                    limits.mark = object()  # for what is freed with the error
+                finally:
+                    self._memory.restore()
         raise ScriptError(fault)
 
     def each(
@@ -64,6 +69,7 @@ class Guard:
         self._turn = (self._turn + GOLDEN) % 1
         sample = int(self._turn * len(selection))
         parts = [slice(sample), slice(sample, sample + 1), slice(sample + 1, None)]
+        self._memory = lifted()
         with self._limits.running(seconds):
             self._limits.mark = None
             for part in parts:
@@ -86,7 +92,6 @@ class Guard:
         done = 0
         while True:
             try:
-                limits.mark = object()
                 full, error = isinstance(error, MemoryError), None  # frees the frames of the call that failed
                 if full:
                     gc.collect()  # cycles that hold the memory must go at once
@@ -97,10 +102,14 @@ class Guard:
                 return
             except BaseException as raised:  # noqa: BLE001 - also SystemExit and the time limit are the script's
                 limits.mark = None
-                error = raised
-                with lifted():
+                self._memory.lift()
+                try:
                     done = _begun(selection, done, run.index)
                     run.fail(selection[done - 1], self._fault(raised))
+                    error = raised
+                    limits.mark = object()  # for what is freed with the error
+                finally:
+                    self._memory.restore()
 
     def _fault(self, error: BaseException) -> Fault:
         limits = self._limits

@@ -78,7 +78,8 @@ def _decode(name: str, source: bytes) -> str:
         return decode_source(source)
     except SyntaxError as error:
         # Bytes that are not UTF-8 in the first two lines look like a wrong declaration; we can tell them apart.
-        raise ScriptError(_not_utf8(name, source) or Fault("SyntaxError", str(error), name, 1)) from None
+        head = b"\n".join(source.split(b"\n")[:2])
+        raise ScriptError(_not_utf8(name, head) or Fault("SyntaxError", str(error), name, 1)) from None
     except UnicodeDecodeError as error:
         raise ScriptError(_not_text(name, source, error)) from None
 

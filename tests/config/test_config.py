@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import pytest
@@ -10,6 +11,7 @@ from msgspec import Meta
 
 from trimtab.api import SinkKind, SourceKind
 from trimtab.config import Address, Config, expand_settings, load, reference
+from trimtab.configuration.checking import describe
 from trimtab.durations import Duration
 from trimtab.errors import ConfigurationError, Problem
 from trimtab.plugin_manager import Plugins
@@ -236,6 +238,23 @@ def test_scripts_is_a_folder_or_a_list_of_folders(tmp_path: Path, scripts: str) 
 def test_a_file_in_the_place_of_the_scripts_is_a_problem(tmp_path: Path) -> None:
     found = problems(tmp_path, "[host]\nscripts = 'trimtab.toml'")
     assert found["host.scripts"].got.startswith("a file at trimtab.toml")
+
+
+@pytest.mark.parametrize(
+    ("annotation", "words"),
+    [
+        (Annotated[float, Meta(gt=0, le=5)], "a number above 0 and of at most 5"),
+        (Annotated[int, Meta(lt=3)], "a whole number below 3"),
+        (Annotated[int | None, Meta(ge=1)], "a whole number of at least 1"),
+        (list[int] | bool, "a list of a whole number or true or false"),
+        (Literal["a", "b"], "one of: a, b"),
+        (Annotated[str, Meta(pattern="^x")], "text that matches ^x"),
+        (dict[str, Any], "a table"),
+        (datetime, "datetime"),
+    ],
+)
+def test_types_are_described_in_words(annotation: Any, words: str) -> None:
+    assert describe(annotation) == words
 
 
 # --- addresses and tokens ---

@@ -60,6 +60,15 @@ def test_health_is_open(host: StillHost) -> None:
     assert call(host, "GET", "/healthz", token=None).json() == {"status": "ok"}
 
 
+def test_the_admin_page_is_one_file_that_loads_nothing_from_elsewhere(host: StillHost) -> None:
+    response = call(host, "GET", "/", token=None)
+    assert response.headers["Content-Type"].startswith("text/html")
+    assert "default-src 'none'" in response.headers["Content-Security-Policy"]
+    assert "://" not in response.text
+    assert "src=" not in response.text
+    assert TOKEN not in response.text
+
+
 def test_status_is_what_the_host_says(host: StillHost) -> None:
     assert call(host, "GET", "/api/status").json() == host.status()
 

@@ -6,6 +6,9 @@ import asyncio
 import errno
 import os
 import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -204,6 +207,30 @@ def test_a_folder_that_is_itself_a_link_is_followed_to_where_it_leads_now(tmp_pa
     asyncio.run(run())
 
 
+def test_files_that_change_in_one_step_are_never_seen_in_a_mix(scripts: Path) -> None:
+    releases = [scripts / f"..{number}" for number in range(60)]
+    for number, release in enumerate(releases):
+        put(release, **dict.fromkeys("abcdefgh", str(number)))
+    for name in "abcdefgh":
+        (scripts / f"{name}.js").symlink_to(f"..data/{name}.js")
+
+    def roll_out() -> None:
+        for release in releases:
+            (scripts / "..next").symlink_to(release.name)
+            (scripts / "..next").replace(scripts / "..data")
+            time.sleep(0.02)
+
+    async def run() -> list[Snapshot]:
+        found = discoverer(scripts)
+        rolling = asyncio.create_task(asyncio.to_thread(roll_out))
+        snapshots = []
+        while not rolling.done():
+            snapshots.append(await found.scan())
+        return snapshots
+
+    assert all(len(set(snapshot.artifacts.values())) <= 1 for snapshot in asyncio.run(run()))
+
+
 # --- half-written files ---
 
 
@@ -228,6 +255,30 @@ def test_on_the_first_scan_a_file_open_for_writing_is_refused_instead_of_missing
     with (scripts / "a.js").open("a"):
         assert refusals(scan(scripts)) == {"a.js": "StillWritten"}
     assert scan(scripts).artifacts == {"a.js": b"1"}
+
+
+ASKER = """
+import os, pathlib, sys, time
+from trimtab.plugins.folder.look import Sighting, Signature
+from trimtab.plugins.folder.reading import is_written
+path = sys.argv[1]
+end = time.monotonic() + 1.5
+while time.monotonic() < end:
+    is_written(Sighting(path, Signature.of(os.stat(path))))
+"""
+
+
+def test_asking_whether_a_file_is_being_written_disturbs_neither_side(scripts: Path) -> None:
+    """Without care the kernel would kill the one that asks when somebody opens the file at that moment."""
+    put(scripts, a="1")
+    with subprocess.Popen([sys.executable, "-c", ASKER, str(scripts / "a.js")]) as asker:
+        longest = 0.0
+        while asker.poll() is None:
+            begin = time.monotonic()
+            (scripts / "a.js").open("a").close()
+            longest = max(longest, time.monotonic() - begin)
+    assert asker.returncode == 0
+    assert longest < 1
 
 
 # --- trouble ---

@@ -68,6 +68,7 @@ def test_values_go_out_as_a_json_array() -> None:
     assert send(receiver) == [None]
     assert receiver.bodies == [b'[{"a":1},{"a":2},{"a":3}]']
     assert receiver.requests[0].headers["content-type"] == "application/json"
+    assert receiver.requests[0].headers["accept-encoding"] == "identity"
     assert "authorization" not in receiver.requests[0].headers
 
 

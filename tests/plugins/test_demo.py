@@ -60,7 +60,6 @@ def test_a_rate_of_events_takes_its_time() -> None:
 
 
 def test_the_fleet_gives_scripts_something_to_do() -> None:
-    reports = [vehicle.report(0) for _ in range(500) for vehicle in make_fleet(1, 1) + make_fleet(5, 1)]
     fleet = make_fleet(5, 1)
     reports = [vehicle.report(0) for _ in range(500) for vehicle in fleet]
     assert any(report["speed"] > 100 for report in reports)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+import trimtab
 from trimtab.api import Codec, Discoverer, DiscovererContext, Notice, PluginError, hookimpl
 from trimtab.plugin_manager import Plugins
 from trimtab.plugins.codecs import JsonCodec, TextCodec
@@ -47,7 +48,7 @@ def test_our_own_plugins_are_found_by_their_entry_points() -> None:
     plugins = Plugins.load()
     infos = {info.name: info for info in plugins.infos}
     assert infos["files"].distribution == "trimtab"
-    assert infos["files"].version == "0.1.0"
+    assert infos["files"].version == trimtab.__version__
     assert infos["files"].adds == ("source file", "sink file")
     assert {"file", "stdin", "demo"} <= set(plugins.source_kinds())
     assert {"file", "stdout"} <= set(plugins.sink_kinds())

@@ -2,7 +2,7 @@
 import { emit, settings } from "trimtab";
 
 export const source = "demo";          // left out: events of every source
-export const where = "speed > 60";     // evaluated before the script is entered
+export const where = "speed > 40";     // evaluated before the script is entered
 
 export function handle(event, ctx) {
   if (event.speed > settings.get("max_speed")) {
