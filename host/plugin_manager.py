@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import msgspec
 import pluggy
 from importlib_metadata import EntryPoint, entry_points
 
@@ -218,6 +219,8 @@ def _enter(things: dict[str, Any], group: _Group, thing: Any) -> None:
 def _check(thing: Any, expected: type[Any], hook: str) -> Any:
     if not isinstance(thing, expected):
         raise PluginError(f"{hook}: expected a list of {expected.__name__}, got {thing!r} in it")
+    if isinstance(thing, SourceKind | SinkKind):
+        msgspec.json.Decoder(thing.options)  # raises TypeError for a struct that no configuration can be read into
     return thing
 
 

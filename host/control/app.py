@@ -61,7 +61,7 @@ class ControlledHost(Protocol):
 
 
 def create_app(host: ControlledHost, token: str) -> Starlette:
-    """Return the application. Everything below ``/api`` asks for ``token``; sources, ``/healthz`` and the page at ``/`` do not."""
+    """Return the application. Only what is below ``/api`` asks for ``token``: health, sources and the page are open."""
     api = _Api(host)
     routes = [
         Route("/status", api.status),

@@ -72,3 +72,13 @@ def test_doctor_tells_of_a_state_folder_that_cannot_be_written(tmp_path: Path) -
     done = trimtab(tmp_path, "doctor")
     assert done.returncode == 1
     assert "FAILS" in done.stdout
+
+
+def test_the_examples_of_init_emit_what_their_comments_say(tmp_path: Path) -> None:
+    trimtab(tmp_path, "init")
+    event = {"vehicle_id": "v1", "ts": 5, "speed": 120}
+    fast = trimtab(tmp_path, "try", "scripts/overspeed.js", "--events", "-", input=json.dumps(event))
+    assert json.loads(fast.stdout)["value"] == {"alarm": "overspeed", "id": "v1", "speed": 120, "at": 5}
+    event["speed"] = 0
+    still = trimtab(tmp_path, "try", "scripts/standstill.py", "--events", "-", input=json.dumps(event))
+    assert json.loads(still.stdout)["value"] == {"alarm": "standstill", "id": "v1", "at": 5}

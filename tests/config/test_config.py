@@ -245,7 +245,7 @@ def test_a_file_in_the_place_of_the_scripts_is_a_problem(tmp_path: Path) -> None
     [
         (Annotated[float, Meta(gt=0, le=5)], "a number above 0 and of at most 5"),
         (Annotated[int, Meta(lt=3)], "a whole number below 3"),
-        (Annotated[int | None, Meta(ge=1)], "a whole number of at least 1"),
+        (Annotated[int, Meta(ge=1)] | None, "a whole number of at least 1"),
         (list[int] | bool, "a list of a whole number or true or false"),
         (Literal["a", "b"], "one of: a, b"),
         (Annotated[str, Meta(pattern="^x")], "text that matches ^x"),

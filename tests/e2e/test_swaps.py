@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import defaultdict
 from pathlib import Path
@@ -68,8 +69,6 @@ class Output:
 
     def seen(self, version: int) -> bool:
         """Whether some event was handled by this version."""
-        import json
-
         if self._path.exists():
             with self._path.open("rb") as file:
                 file.seek(self._offset)
@@ -105,6 +104,7 @@ def test_a_thousand_swaps_under_load_lose_mix_and_repeat_nothing(tmp_path: Path)
                 eventually(lambda version=version: output.seen(version), f"an event handled by version {version}")
         finally:
             load.stop()
+        eventually(lambda: output.seen(SWAPS) and len(output.rows) >= 2 * load.sent, "every event came out")
         assert project.stop() == 0
     output.seen(SWAPS)
     check(output.rows, load.sent)

@@ -4,13 +4,15 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import pytest
+from msgspec import Meta
 from structlog.testing import capture_logs
 
 import trimtab
-from trimtab.api import Codec, Discoverer, DiscovererContext, Notice, PluginError, hookimpl
+from trimtab.api import Codec, Discoverer, DiscovererContext, Notice, PluginError, SinkKind, hookimpl
 from trimtab.plugin_manager import Plugins
 from trimtab.plugins.codecs import JsonCodec, TextCodec
 from trimtab.testing import CollectingSink, TestingPlugin, TestingSource
@@ -113,9 +115,25 @@ class Raises:
         raise RuntimeError("no licence")
 
 
+class ImpossibleOptions(msgspec.Struct):
+    count: Annotated[str, Meta(ge=1)] = ""
+
+
+class WrongOptions:
+    @hookimpl
+    def trimtab_sinks(self) -> Iterable[SinkKind[ImpossibleOptions]]:
+        return [SinkKind("s", ImpossibleOptions, lambda _options, _context: CollectingSink())]
+
+
 @pytest.mark.parametrize(
     ("plugin", "reason"),
-    [(UnknownHook(), "sauces"), (WrongArgument(), "colour"), (WrongThing(), "got 'text'"), (Raises(), "no licence")],
+    [
+        (WrongOptions(), "Can only set `ge` on a numeric type"),
+        (UnknownHook(), "sauces"),
+        (WrongArgument(), "colour"),
+        (WrongThing(), "got 'text'"),
+        (Raises(), "no licence"),
+    ],
 )
 def test_a_plugin_that_does_not_fit_leaves_nothing_half_registered(plugin: object, reason: str) -> None:
     plugins = only(("bad", plugin), ("good", TestingPlugin(codecs=[JsonCodec()])))
