@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import msgspec
 import pluggy
 
+from trimtab.artifacts.names import is_ignored, name_problem
+from trimtab.durations import Duration, parse_duration
 from trimtab.engine.batch import Events
 from trimtab.engine.run import HandlerRun
-from trimtab.engine.script import HandlerSpec, Script, ScriptHost
+from trimtab.engine.script import HandlerSpec, LogEntry, Script, ScriptHost
 from trimtab.errors import (
     CodecError,
     Fault,
@@ -40,10 +42,12 @@ __all__ = [
     "CodecError",
     "Discoverer",
     "DiscovererContext",
+    "Duration",
     "Events",
     "Fault",
     "HandlerRun",
     "HandlerSpec",
+    "LogEntry",
     "Notice",
     "OutsideError",
     "PluginError",
@@ -65,6 +69,9 @@ __all__ = [
     "SourceKind",
     "TrimtabError",
     "hookimpl",
+    "is_ignored",
+    "name_problem",
+    "parse_duration",
 ]
 
 hookimpl = pluggy.HookimplMarker("trimtab")

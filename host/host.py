@@ -6,24 +6,23 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import structlog
 from starlette.routing import BaseRoute
 
-from trimtab.api import Discoverer, DiscovererContext, Notice, OutsideError
+from trimtab.api import Discoverer, Notice, OutsideError
 from trimtab.artifacts.names import is_library
-from trimtab.artifacts.store import ArtifactStore
-from trimtab.config import Config, expand_settings, load
+from trimtab.artifacts.store import FILE_NAME, ArtifactStore
+from trimtab.config import Config, expand_settings
 from trimtab.control.app import create_app
 from trimtab.control.endpoint import lock, published, token
 from trimtab.control.server import serving
 from trimtab.deploy.changeset import SETTINGS
 from trimtab.deploy.deployer import Deployer
 from trimtab.deploy.plans import restore_plan
-from trimtab.deploy.settings import SettingsDiscoverer
+from trimtab.deploy.discoverers import find_discoverers
 from trimtab.engine.engine import Plan
 from trimtab.plugin_manager import Plugins
 from trimtab.runtime import dead_letters
@@ -32,7 +31,6 @@ from trimtab.runtime.replay import Replayer
 from trimtab.runtime.stats import ScriptStats
 from trimtab.runtime.stream import Stream
 
-STORE = "artifacts.db"
 SCAN_AGAIN = 1.0
 """Seconds until a discoverer that failed is asked again."""
 
@@ -44,8 +42,8 @@ class Host:
     dead_letters: DeadLetters
     source_routes: Mapping[str, Sequence[BaseRoute]]
 
-    def __init__(self, config: Config, plugins: Plugins, config_path: Path) -> None:
-        self._config, self._plugins, self._path = config, plugins, config_path
+    def __init__(self, config: Config, plugins: Plugins) -> None:
+        self._config, self._plugins = config, plugins
         self._stop = asyncio.Event()
         self._started = time.monotonic()
         self._log = structlog.get_logger("trimtab")
@@ -62,7 +60,7 @@ class Host:
         try:
             with contextlib.ExitStack() as stack:
                 stack.enter_context(lock(self._config.state))
-                self.store = stack.enter_context(ArtifactStore(self._config.state / STORE))
+                self.store = stack.enter_context(ArtifactStore(self._config.state / FILE_NAME))
                 self.dead_letters = DeadLetters(self._config.state / dead_letters.FILE_NAME)
                 stack.callback(self.dead_letters.close)
                 await self._run()
@@ -86,10 +84,7 @@ class Host:
         self._deployer = Deployer(self.store, self._stream, expand_settings, self._plugins.notify)
         self._stream.loaded = self._deployer.loaded
         self._replayer = Replayer(self._stream, self.store, self._config.sources)
-        self._discoverers = [
-            *self._plugins.discoverers(self._discoverer_context()),
-            SettingsDiscoverer(self._config, lambda: load(self._path, self._plugins)),
-        ]
+        self._discoverers = find_discoverers(self._config, self._plugins)
         self.source_routes = self._stream.source_routes
         async with self._stream:
             await self._deployer.learn()
@@ -152,11 +147,6 @@ class Host:
 
     def _plan_of(self, generation: int) -> Plan:
         return restore_plan(self.store, generation, expand_settings)
-
-    def _discoverer_context(self) -> DiscovererContext:
-        suffixes = {suffix for engine in self._plugins.script_engines() for suffix in engine.suffixes}
-        config = self._config
-        return DiscovererContext(config.folder, config.scripts, config.state, frozenset(suffixes))
 
     # --- what the control API asks (trimtab.control.app.ControlledHost) ---
 

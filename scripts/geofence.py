@@ -21,4 +21,6 @@ class Position(msgspec.Struct):
 def outside(event: Position, ctx: Context) -> None:
     distance = distance_km(event.lat, event.lon, *DEPOT)
     if distance > RADIUS_KM:
-        emit("alarms", {"alarm": "geofence", "vehicle": event.vehicle_id, "km": round(distance, 1), "at": ctx.timestamp})
+        emit(
+            "alarms", {"alarm": "geofence", "vehicle": event.vehicle_id, "km": round(distance, 1), "at": ctx.timestamp}
+        )

@@ -18,6 +18,9 @@ from trimtab.errors import Fault, UsageError
 _decode_fault = msgspec.json.Decoder(Fault).decode
 _decode_seconds = msgspec.json.Decoder(dict[str, float]).decode
 
+FILE_NAME = "artifacts.db"
+"""Name of the database in the state folder."""
+
 _MIN_PREFIX = 4
 
 # The bare column beside max() comes from the row that holds the maximum: a promise of SQLite.

@@ -45,7 +45,12 @@ class Announcer:
     def trimtab_change_refused(self, notice: Notice) -> None:
         """Say why."""
         why = "; ".join(f"{name}: {fault}" for name, fault in notice.faults.items())
-        self._log.error(f"{notice.reason} refused: {why}", changes=_changes(notice), **_times(notice))
+        self._log.error(
+            f"generation {notice.generation} refused: {why}",
+            reason=notice.reason,
+            changes=_changes(notice),
+            **_times(notice),
+        )
 
 
 def _changes(notice: Notice) -> str:

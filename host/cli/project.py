@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from trimtab.artifacts.store import ArtifactStore
+from trimtab.artifacts.store import FILE_NAME, ArtifactStore
 from trimtab.configuration.checking import Problems, show
 from trimtab.configuration.variables import Variables
 from trimtab.control.client import ControlClient, connect
@@ -20,7 +20,6 @@ from trimtab.runtime import dead_letters
 from trimtab.runtime.dead_letters import DeadLetters
 
 DEFAULT_STATE = ".trimtab"
-STORE = "artifacts.db"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +32,7 @@ class Project:
     @contextlib.contextmanager
     def store(self) -> Iterator[ArtifactStore | None]:
         """The versions, or None where no host has run yet."""
-        path = self.state / STORE
+        path = self.state / FILE_NAME
         if path.exists():
             with ArtifactStore(path) as store:
                 yield store

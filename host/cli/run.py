@@ -22,7 +22,7 @@ def run(config_path: Path) -> int:
     plugins = Plugins.load([("announcer", host_log.Announcer())])
     config = load(config_path.absolute(), plugins)
     _announce(config, config_path, plugins)
-    return asyncio.run(_serve(Host(config, plugins, config_path.absolute())))
+    return asyncio.run(_serve(Host(config, plugins)))
 
 
 async def _serve(host: Host) -> int:

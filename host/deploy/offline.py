@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from trimtab.api import Discoverer, DiscovererContext, Notice
+from trimtab.api import Notice
 from trimtab.artifacts.store import ArtifactStore
-from trimtab.config import Config, expand_settings, load
+from trimtab.config import expand_settings, load
 from trimtab.deploy.deployer import Deployer
-from trimtab.deploy.settings import SettingsDiscoverer
+from trimtab.deploy.discoverers import find_discoverers
 from trimtab.engine.engine import LoadedScript, Plan
 from trimtab.errors import Fault
 from trimtab.plugin_manager import Plugins
@@ -47,14 +47,6 @@ class _NoLanes:
 
     async def commit(self, plan: Plan) -> None:
         """Nothing has to be switched."""
-
-
-def find_discoverers(config: Config, plugins: Plugins) -> tuple[Discoverer, ...]:
-    """Return every place where artifacts of this configuration are found."""
-    suffixes = frozenset(suffix for engine in plugins.script_engines() for suffix in engine.suffixes)
-    context = DiscovererContext(config.folder, config.scripts, config.state, suffixes)
-    settings = SettingsDiscoverer(config, lambda: load(config.path, plugins))
-    return (*plugins.discoverers(context), settings)
 
 
 def _tell_nobody(_hook: str, _notice: Notice) -> None:

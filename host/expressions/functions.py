@@ -114,7 +114,7 @@ def _log(value: Any) -> float:
 def _round(value: Any) -> int:
     number = _number(value)
     whole: int = math.floor(_fitting(number))
-    return whole + (number - whole >= 0.5)
+    return whole + 1 if number - whole >= 0.5 else whole
 
 
 def _long(value: Any) -> int:

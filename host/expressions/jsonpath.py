@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from trimtab.expressions.errors import EvaluationError, MissingField
+from trimtab.expressions.operators import item
 
 _STEP = re.compile(r"\.(?P<name>[\w$-]+)|\[(?P<index>[0-9]{1,9})\]|\['(?P<key>[^']*)'\]|(?P<all>\.\*|\[\*\])")
 
@@ -71,6 +72,6 @@ def _below(value: Any, step: Step) -> Iterable[Any]:
     if step is None:
         return value.values() if type(value) is dict else value if type(value) is list else ()
     try:
-        return (value[step],) if type(value) is (dict if type(step) is str else list) else ()
-    except LookupError:
+        return (item(value, step),)
+    except MissingField:
         return ()

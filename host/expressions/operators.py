@@ -26,8 +26,10 @@ def describe(value: Any) -> str:
         return "nil"
     if type(value) is bool:
         return "true" if value else "false"
-    shown = repr(value) if type(value) is str or (is_number(value) and fits_long(value)) else ""
-    return f"{_KINDS.get(type(value), type(value).__name__)} {shown[:40]}".rstrip()
+    kind = _KINDS.get(type(value), type(value).__name__)
+    if type(value) is str:
+        return f"{kind} {value[:40]!r}"
+    return f"{kind} {value}" if is_number(value) and fits_long(value) else kind
 
 
 def is_number(value: Any) -> bool:

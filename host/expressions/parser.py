@@ -49,7 +49,7 @@ def parse(source: str) -> Node:
         raise _syntax_error(error, source) from None
     except _Mistake as mistake:
         raise ExpressionError(mistake.message, source, mistake.offset) from None
-    depth = max(level for _, level in walk(node))
+    depth = max(level + (len(part.path) - 1 if isinstance(part, Field) else 0) for part, level in walk(node))
     if depth > MAX_DEPTH:
         message = f"expected at most {MAX_DEPTH} levels of nesting, got {depth}; split the expression"
         raise ExpressionError(message, source, 0)

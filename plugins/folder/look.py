@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from trimtab.api import DiscovererContext, Fault, OutsideError
-from trimtab.artifacts.names import is_ignored, name_problem
+from trimtab.api import DiscovererContext, Fault, OutsideError, is_ignored, name_problem
 
 MAX_FILES = 20_000
 """Also of folders."""

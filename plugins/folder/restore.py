@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from trimtab.artifacts.names import name_problem
+from trimtab.api import name_problem
 
 TEMPORARY = "..trimtab-"
 """Discovery ignores names that begin with two dots."""

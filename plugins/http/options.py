@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from trimtab.durations import EXPECTED, parse_duration
+from trimtab.api import parse_duration
 
 # What a header may hold, so that a secret read from a file with its line end fails at start, not at the first request.
 Token = Annotated[str, Meta(pattern=r"\A[!-~]+\Z")]
@@ -74,7 +74,10 @@ class HttpSinkOptions(msgspec.Struct, frozen=True):
         str | int | float,
         Meta(
             description='How long one try of a request may take: "200ms", "5s" or seconds.',
-            extra={"expected": f"{EXPECTED}, above 0", "check": check_timeout},
+            extra={
+                "expected": 'a duration above 0 such as "200ms" or "10s", or a number of seconds',
+                "check": check_timeout,
+            },
         ),
     ] = "10s"
     attempts: Annotated[

@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from trimtab.api import Sink, SinkContext, SinkError
-from trimtab.durations import parse_duration
+from trimtab.api import Sink, SinkContext, SinkError, parse_duration
 from trimtab.plugins.http.options import HttpSinkOptions
 from trimtab.plugins.http.retries import Backoff, is_retryable, retry_after
 

@@ -7,8 +7,7 @@ from typing import Any
 
 import msgspec
 
-from trimtab.api import Binding, Script, ScriptHost, hookimpl
-from trimtab.engine.script import LogEntry
+from trimtab.api import Binding, LogEntry, Script, ScriptHost, hookimpl
 
 
 class ScriptLog:
