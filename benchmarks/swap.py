@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,7 @@ export function handle(event, ctx) {{ emit("alarms", [{swap}, event.sent, Date.n
 }
 EVENTS_PER_SECOND = 20_000
 TICK = 0.002
+PATIENCE = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,7 @@ def measure(script: str, swaps: int) -> Swaps:
 def _swap(project: Path, script: str, source: str, swaps: int) -> Swaps:
     output = _Output(project / "alarms.jsonl")
     load = _Load(project / "events.jsonl")
+    _until((project / ".trimtab" / "host.json").exists, "the host listens")
     load.start()
     try:
         output.wait_for(0)
@@ -81,6 +84,14 @@ def _swap(project: Path, script: str, source: str, swaps: int) -> Swaps:
     waits = sorted(wait * 1000 for wait in output.waits)
     quantiles = statistics.quantiles(latencies, n=100)
     return Swaps(script, swaps, quantiles[49], quantiles[98], waits[-1], waits[int(len(waits) * 0.99)])
+
+
+def _until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not within {PATIENCE} s: {what}")
+        time.sleep(0.005)
 
 
 class _Load(threading.Thread):
@@ -114,14 +125,17 @@ class _Output:
 
     def wait_for(self, swap: int) -> float:
         """Return when the first event was handled by the code of this swap."""
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
+        first: list[float] = []
+
+        def arrived() -> bool:
             for seen, sent, handled in self._read():
                 self.waits.append(handled - sent)
                 if seen == swap:
-                    return float(handled)
-            time.sleep(0.005)
-        raise TimeoutError(f"swap {swap} did not arrive within 30 s")
+                    first.append(handled)
+            return bool(first)
+
+        _until(arrived, f"an event is handled by swap {swap}")
+        return first[0]
 
     def _read(self) -> list[list[float]]:
         if not self._path.exists():

@@ -44,6 +44,9 @@ class InvalidRecordsError(ValueError):
     """Some record of a batch is not valid JSON."""
 
 
+INVALID = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoding raises for bytes that are not JSON, or that nest deeper than Python goes."""
+
 _DECODE_ANY = msgspec.json.Decoder()
 _DECODE_RAW = msgspec.json.Decoder(msgspec.Raw)
 
@@ -134,7 +137,7 @@ class Events:
                     _reader(spec.key),
                     _reader(spec.timestamp),
                 )
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except INVALID as error:
             raise InvalidRecordsError(str(error)) from None
         # A line with two values and a blank one must not shift the others: each line is exactly one event.
         if len(rows) != self.count or b"\n\n" in data or data[:1] == b"\n" or data[-1:] == b"\n":
@@ -173,7 +176,7 @@ def read_keys(data: bytes, count: int, path: str) -> list[Any]:
         rows = _routing_decoder(path, "").decode_lines(data) if _flat(path) else []
         if len(rows) == count:
             return [row.key for row in rows]
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except INVALID:
         pass  # some record is not an object: look at each by itself
     read = read_path(path)
     return [read(_decoded(line)) for line in data.split(b"\n")]
@@ -182,7 +185,7 @@ def read_keys(data: bytes, count: int, path: str) -> list[Any]:
 def _decoded(line: bytes) -> Any:
     try:
         return _DECODE_ANY.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except INVALID:
         return None
 
 

@@ -11,7 +11,7 @@ import msgspec
 
 from trimtab.api import ScriptEngine, ScriptInstance
 from trimtab.artifacts.names import is_library, nearest
-from trimtab.engine.batch import Batch, Events, InvalidRecordsError, SourceSpec
+from trimtab.engine.batch import INVALID, Batch, Events, InvalidRecordsError, SourceSpec
 from trimtab.engine.broken import BrokenInstance
 from trimtab.engine.result import BatchResult, FailedEvent, ScriptCount, merge
 from trimtab.engine.run import HandlerRun
@@ -355,7 +355,7 @@ def _without_invalid(batch: Batch) -> tuple[Batch, list[FailedEvent]]:
         try:
             msgspec.json.decode(line)
             valid.append((line, position))
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except INVALID as error:
             fault = Fault("CodecError", f"expected one JSON value a record: {error}")
             event_id = f"{batch.source}:{batch.partition}:{position}"
             failed.append(FailedEvent(line, position, event_id, None, None, None, fault))

@@ -15,7 +15,9 @@ from msgspec import Meta
 from trimtab.api import Source, SourceContext, SourceError
 from trimtab.plugins.files.lines import READ_SIZE, LineCutter, deliver, require_lines
 
-POLL_SECONDS = 0.05
+SHORTEST_POLL = 0.002
+LONGEST_POLL = 0.05
+"""Seconds between two looks at a file that is followed: soon after it has grown, seldom when it rests."""
 
 
 class FileSourceOptions(msgspec.Struct, frozen=True):
@@ -82,7 +84,7 @@ class FollowedFile(Source):
                 try:
                     file = await asyncio.to_thread(OpenFile, self._path, self._context.name)
                 except FileNotFoundError:
-                    await asyncio.sleep(POLL_SECONDS)
+                    await asyncio.sleep(LONGEST_POLL)
                 else:
                     await self._follow(file)
         except OSError as error:
@@ -93,11 +95,14 @@ class FollowedFile(Source):
         with file:
             if again := self._finished[file.inode]:
                 file.partition += f".{again}"
+            pause = SHORTEST_POLL
             while (chunk := await asyncio.to_thread(file.read_on, self._path)) is not None:
                 if chunk:
                     await file.deliver(chunk, self._context)
+                    pause = SHORTEST_POLL
                 else:
-                    await asyncio.sleep(POLL_SECONDS)
+                    await asyncio.sleep(pause)
+                    pause = min(pause * 2, LONGEST_POLL)
             await file.finish(self._context)
         self._finished[file.inode] += 1
 

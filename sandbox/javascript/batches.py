@@ -67,27 +67,31 @@ class Batch:
         """Return the command that sends what is left, or only the next event. ``timeout``: seconds an event."""
         self.full = self.awaiting = False
         self._sent = range(self.done, self.done + 1 if single else len(self._selection))
-        events, selection = self._events, self._selection[self._sent.start : self._sent.stop]
-        everything = len(selection) == events.count
-        head: dict[str, Any] = {
+        selection = self._selected()
+        head = {
             "do": "begin",
             "number": self.turn,
             "sampled": self.turn % len(selection),
             "interval": min(LONGEST_INTERVAL, timeout * 100),
-            "source": events.source,
-            "generation": events.generation,
+            "source": self._events.source,
+            "generation": self._events.generation,
+            "arrival": self._events.batch.arrival,
         }
-        if events.keys is not None:
-            head["keys"] = events.keys if everything else [events.keys[i] for i in selection]
-        if events.timestamps is not None:
-            head["timestamps"] = events.timestamps if everything else [events.timestamps[i] for i in selection]
-        else:
-            head["arrival"] = events.timestamp(0)
-        return b'%b,"events":[%b]}' % (msgspec.json.encode(head)[:-1], events.joined(selection, b","))
+        return b'%b,"events":[%b]}' % (msgspec.json.encode(head)[:-1], self._events.joined(selection, b","))
 
     def ids(self) -> list[str]:
         """Return the ids of the events that were sent."""
-        return [self._events.id(index) for index in self._selection[self._sent.start : self._sent.stop]]
+        return [self._events.id(index) for index in self._selected()]
+
+    def keys(self) -> list[Any]:
+        """Return the keys of the events that were sent; nothing for an unkeyed source."""
+        keys = self._events.keys
+        return [] if keys is None else [keys[index] for index in self._selected()]
+
+    def timestamps(self) -> list[int]:
+        """Return the event times of the events that were sent; nothing for a source without event time."""
+        timestamps = self._events.timestamps
+        return [] if timestamps is None else [timestamps[index] for index in self._selected()]
 
     def record(self, body: bytes, locate: Callable[[JsError], Fault]) -> None:
         """Take a report. One that does not go on where the last one ended is dropped: its events run again."""
@@ -126,3 +130,6 @@ class Batch:
     @property
     def _whole(self) -> bool:
         return self._sent.start == 0 and len(self._selection) == self._events.count
+
+    def _selected(self) -> Sequence[int]:
+        return self._selection[self._sent.start : self._sent.stop]

@@ -8,10 +8,12 @@ from trimtab.api import Events, HandlerRun, ScriptInstance
 from trimtab.errors import Fault, ScriptError
 from trimtab.sandbox.javascript.batches import Batch
 from trimtab.sandbox.javascript.faults import MEMORY_LIMIT, UNUSABLE
+from trimtab.sandbox.javascript.interpreter import Answer
 from trimtab.sandbox.javascript.session import Program, Session, command
 from trimtab.sandbox.limits import TimeLimitExceeded
 
 _RESUME = command("resume")
+_SILENT = Fault("InternalError", "the interpreter did not tell what became of the event")
 _TIME_LIMIT = TimeLimitExceeded.__name__
 
 
@@ -73,11 +75,12 @@ class JavaScriptInstance(ScriptInstance):
         while not batch.idle:
             before = batch.done, batch.awaiting
             fault = self._try(session, text)
-            if fault is not None and not self._cope(session, batch, fault):
+            spoiled = fault is not None and not self._cope(session, batch, fault)
+            if spoiled or before == (batch.done, batch.awaiting):
                 if batch.awaiting or single:
-                    batch.fail(fault)
+                    batch.fail(fault or _SILENT)
                 return False
-            if batch.full or before == (batch.done, batch.awaiting):
+            if batch.full:
                 return False
             text = _RESUME
         return True
@@ -103,7 +106,7 @@ class JavaScriptInstance(ScriptInstance):
         return None
 
     def _new_session(self) -> Session:
-        return Session(self._program, {"mark": self._mark, "report": self._report, "ids": self._ids})
+        return Session(self._program, {"mark": self._mark, "report": self._report, **self._facts()})
 
     def _reopened(self) -> Session:
         session = self._new_session()
@@ -122,7 +125,14 @@ class JavaScriptInstance(ScriptInstance):
         if self._batch is not None and self._session is not None:
             self._batch.record(body, self._session.fault)
 
-    def _ids(self, body: bytes) -> list[str]:
-        if self._batch is None or self._batch.turn != int(body):
-            raise LookupError("ctx.id can be read only while its event is handled; keep the id instead of ctx")
-        return self._batch.ids()
+    def _facts(self) -> dict[str, Answer]:
+        return {
+            "ids": lambda body: self._current(body).ids(),
+            "keys": lambda body: self._current(body).keys(),
+            "timestamps": lambda body: self._current(body).timestamps(),
+        }
+
+    def _current(self, turn: bytes) -> Batch:
+        if self._batch is None or self._batch.turn != int(turn):
+            raise LookupError("ctx can be read only while its event is handled; keep what you need of it, not ctx")
+        return self._batch

@@ -8,13 +8,13 @@
   "use strict";
 
   const native = globalThis.call_python;
-  const { token, script, sinks: sinkNames, bindings } = globalThis.dukpy;
-  let settingsTree = globalThis.dukpy.settings;
+  const start = globalThis.dukpy;
+  const { token, script, sinks: sinkNames, bindings } = start;
 
   const { Error, Function, InternalError, Promise, TypeError, String } = globalThis;
   const { apply } = Reflect;
   const { stringify } = JSON;
-  const { freeze, create, defineProperty, getOwnPropertyDescriptor, hasOwn, setPrototypeOf } = Object;
+  const { freeze, defineProperty, getOwnPropertyDescriptor, hasOwn, setPrototypeOf } = Object;
   const { isArray } = Array;
   const { join, map } = Array.prototype;
   const { slice, split, toWellFormed } = String.prototype;
@@ -40,8 +40,11 @@
   }
 
   function ask(kind, body) {
-    const answer = call(kind + "\n" + stringify(body));
-    if (answer.error === undefined) return answer.ok;
+    return result(call(kind + "\n" + stringify(body)));
+  }
+
+  function result(answer) {
+    if (hasOwn(answer, "ok")) return answer.ok;
     const { name, message, ...details } = answer.error;
     const error = new Error(message);
     for (const key in details) error[key] = details[key];
@@ -128,17 +131,32 @@
     }
   }
 
+  let settingsTree;
+  let settingsRead; // by path, what settings.get found; `absent` where there is nothing
+  const absent = {};
+
+  function setSettings({ tree }) {
+    settingsTree = tree;
+    settingsRead = { __proto__: null };
+  }
+
+  function readSetting(path) {
+    if (typeof path !== "string") throw new TypeError(`settings.get expects a dotted path, got ${typeof path}`);
+    let value = settingsTree;
+    const parts = apply(split, path, ["."]);
+    for (let i = 0; i < parts.length; i++) {
+      const inside = typeof value === "object" && value !== null && !isArray(value) && hasOwn(value, parts[i]);
+      if (!inside) return absent;
+      value = value[parts[i]];
+    }
+    return value;
+  }
+
   const settings = freeze({
     get(path, otherwise) {
-      if (typeof path !== "string") throw new TypeError(`settings.get expects a dotted path, got ${typeof path}`);
-      let value = settingsTree;
-      const parts = apply(split, path, ["."]);
-      for (let i = 0; i < parts.length; i++) {
-        const inside = typeof value === "object" && value !== null && !isArray(value) && hasOwn(value, parts[i]);
-        if (!inside) return otherwise;
-        value = value[parts[i]];
-      }
-      return value;
+      let value = settingsRead[path];
+      if (value === undefined) value = settingsRead[path] = readSetting(path);
+      return value === absent ? otherwise : value;
     },
   });
 
@@ -153,6 +171,8 @@
     }
     return freeze(bound);
   }
+
+  setSettings({ tree: start.settings });
 
   const api = { emit, settings };
   for (const name in bindings) api[name] = bind(name, bindings[name]);
@@ -277,14 +297,10 @@
   const INDEX = Symbol("index");
 
   class Context {
-    get id() {
-      const batch = this[BATCH];
-      batch.ids ??= ask("ids", batch.number);
-      return batch.ids[this[INDEX]];
-    }
+    get id() { return fact(this, "ids"); }
     get source() { return this[BATCH].source; }
-    get key() { return this[BATCH].keys?.[this[INDEX]] ?? null; }
-    get timestamp() { return this[BATCH].timestamps?.[this[INDEX]] ?? this[BATCH].arrival; }
+    get key() { return fact(this, "keys") ?? null; }
+    get timestamp() { return fact(this, "timestamps") ?? this[BATCH].arrival; }
     get generation() { return this[BATCH].generation; }
     get script() { return script.name; }
     get version() { return script.version; }
@@ -292,6 +308,13 @@
       const { id, source, key, timestamp, generation, script, version } = this;
       return { id, source, key, timestamp, generation, script, version };
     }
+  }
+
+  // Most scripts read few of these, so they are fetched when first read, for all events of the batch at once.
+  function fact(context, kind) {
+    const batch = context[BATCH];
+    const facts = (batch[kind] ??= ask(kind, batch.number));
+    return facts[context[INDEX]];
   }
 
   let events; // of the batch in hand
@@ -302,7 +325,7 @@
   let sample;
   let shared; // the prototype of all contexts of the batch
   let awaited; // how the promise of the event in hand stands
-  let marked = -Infinity; // when the host was last told that a new event has begun
+  let marked; // when the host was last told that a new event has begun
   let interval; // milliseconds until it is told again
   let reserve = new ArrayBuffer(1 << 21); // let go when memory is full, so that the report can still be made
 
@@ -312,7 +335,7 @@
     sampled = command.sampled;
     interval = command.interval;
     awaited = undefined;
-    shared = create(Context.prototype, { [BATCH]: { value: command } });
+    shared = setPrototypeOf({ [BATCH]: setPrototypeOf(command, null) }, Context.prototype);
     clear();
     return proceed();
   }
@@ -327,6 +350,7 @@
     const { handle } = found;
     const count = events.length;
     active = true;
+    marked = now(); // the limit starts anew whenever the interpreter is entered
     while (cursor < count) {
       const started = now();
       if (started - marked >= interval) {
@@ -416,7 +440,7 @@
     const message = "report\n" + stringify(head) + "\n" + apply(join, parts, ["\n"]);
     reported = cursor;
     clear();
-    call(message);
+    result(call(message));
   }
 
   // --- commands ---
@@ -427,7 +451,7 @@
     load,
     open: () => outcome(() => found.open?.()),
     close: () => outcome(() => found.close?.()),
-    settings: ({ tree }) => void (settingsTree = tree),
+    settings: setSettings,
     begin,
     resume: proceedAfterJobs,
     stop,

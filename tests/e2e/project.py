@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -49,13 +49,25 @@ class Project:
 
     # --- files ---
 
-    def save(self, name: str, source: str) -> None:
+    def save(self, name: str, source: str | bytes) -> None:
         """Save a script as editors do: a new file under a temporary name, then renamed."""
         path = self.scripts / name
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.tmp")
-        temporary.write_text(source)
+        temporary.write_bytes(source.encode() if isinstance(source, str) else source)
         temporary.rename(path)
+
+    def checkout(self, files: Mapping[str, str | bytes | None]) -> None:
+        """Change several scripts (None: delete) as git does, under its lock: one change set, however slow the machine."""
+        lock = self.folder / ".git" / "index.lock"
+        lock.parent.mkdir(exist_ok=True)
+        lock.touch()
+        for name, source in files.items():
+            if source is None:
+                (self.scripts / name).unlink()
+            else:
+                self.save(name, source)
+        lock.unlink()
 
     def send(self, *events: Any) -> None:
         """Append events to the file that the host reads."""
@@ -93,6 +105,11 @@ class Project:
         self.process = None
         return code
 
+    def logged(self, text: str = "") -> list[dict[str, Any]]:
+        """The entries of the host's log whose event contains a text."""
+        lines = [line for line in self.log.read_text().split("\n")[:-1] if line.startswith("{")]
+        return [entry for entry in map(json.loads, lines) if text in entry["event"]]
+
     @property
     def url(self) -> str:
         """Of the control API."""
@@ -116,10 +133,42 @@ class Project:
         """What ``status`` says of one script; empty where it knows none of this name."""
         return next((script for script in self.status()["scripts"] if script["name"] == name), {})
 
+    def history(self, *arguments: str) -> dict[str, Any]:
+        """The document of ``trimtab history --json``."""
+        document: dict[str, Any] = json.loads(self.trimtab("history", *arguments, "--json").stdout)
+        return document
+
     def letters(self) -> list[dict[str, Any]]:
         """The dead letters."""
         listed: list[dict[str, Any]] = json.loads(self.trimtab("dead-letters", "list", "--json").stdout)
         return listed
+
+
+class Numbers:
+    """Sends numbered events, and knows which have come out."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self.sent = 0
+
+    def send(self, count: int = 1) -> None:
+        """Send the next events: ``{"n": 0}``, ``{"n": 1}``, ..."""
+        self._project.send(*({"n": n} for n in range(self.sent, self.sent + count)))
+        self.sent += count
+
+    def send_until(self, look: Callable[[], Value | None], what: str) -> Value:
+        """Send one event after another until something is true; returns it."""
+
+        def send_and_look() -> Value | None:
+            self.send()
+            return look()
+
+        return eventually(send_and_look, what)
+
+    def all_out(self) -> list[Any]:
+        """Wait until as much has come out as was sent, and return it, sorted by number: the last item of each row."""
+        eventually(lambda: len(self._project.emitted()) >= self.sent, f"{self.sent} rows come out")
+        return sorted(self._project.emitted(), key=lambda row: int(row[-1]))
 
 
 @contextmanager
