@@ -15,11 +15,11 @@ class BrokenInstance(ScriptInstance):
     """Fails every event with the fault that kept the script from opening, so that none is lost silently."""
 
     decodes = False
-    handlers: Sequence[HandlerSpec] = (HandlerSpec("handle"),)
     libraries: frozenset[str] = frozenset()
 
-    def __init__(self, fault: Fault) -> None:
+    def __init__(self, fault: Fault, handlers: Sequence[HandlerSpec] = (HandlerSpec("handle"),)) -> None:
         self._fault = fault
+        self.handlers = handlers
 
     def open(self) -> None:
         """Nothing to open."""

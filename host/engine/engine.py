@@ -143,7 +143,7 @@ class Engine:
             loaded, faults = self._load_all(plan, files)
             faults |= self._open_all(loaded)
         for name, fault in faults.items():
-            loaded[name] = _Active(Script.of(name, files[name]), BrokenInstance(fault), (None,))
+            loaded[name] = _broken(Script.of(name, files[name]), fault, loaded.get(name))
         self._candidate = _Candidate(plan, files, loaded)
         self.commit()
         return faults
@@ -314,6 +314,13 @@ class _Swapped:
 def _describe(active: _Active) -> LoadedScript:
     instance = active.instance
     return LoadedScript(active.script.version, list(instance.handlers), sorted(instance.libraries))
+
+
+def _broken(script: Script, fault: Fault, loaded: _Active | None) -> _Active:
+    """What fails the events that the script would get: all of them, if it could not even be loaded."""
+    if loaded is None:
+        return _Active(script, BrokenInstance(fault), (None,))
+    return _Active(script, BrokenInstance(fault, loaded.instance.handlers), loaded.filters)
 
 
 def _steps(active: _Active) -> list[_Step]:

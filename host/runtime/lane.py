@@ -38,6 +38,7 @@ class _Lane:
             self._close_one()
             if memory.nearly_full():
                 self._channel.send(wire.Recycling("scripts hold nearly all the memory that a lane may use"))
+                self._stop()
                 return
 
     def _handle(self, message: wire.ToLane) -> None:

@@ -20,6 +20,8 @@ from trimtab.runtime.wire import HEADER, FromLane, Setup
 
 _decode_news: msgspec.json.Decoder[Born | Ended] = msgspec.json.Decoder(Born | Ended)
 _FRAMES_BUFFERED = 1 << 20
+_Birth = tuple[int, asyncio.Future[int]]
+"""The process's id, and its end."""
 
 
 class Worker:
@@ -81,7 +83,7 @@ class NurseryProcess:
 
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
-        self._births: deque[asyncio.Future[int]] = deque()
+        self._births: deque[asyncio.Future[_Birth]] = deque()
         self._ends: dict[int, asyncio.Future[int]] = {}
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when the nursery itself has ended, which nobody asked it to."""
@@ -123,17 +125,12 @@ class NurseryProcess:
         """Fork a worker. Raises :class:`LaneDied` when the nursery is gone."""
         if self.ended.done():
             raise LaneDied("the nursery process is gone: no lane can be started")
-        loop = asyncio.get_running_loop()
         ours, theirs = socket.socketpair()
         heard, beat = os.pipe()
         os.set_blocking(heard, False)
         try:
-            born: asyncio.Future[int] = loop.create_future()
-            self._births.append(born)
             with theirs:
-                # One byte with its descriptors fits the socket's buffer, so this does not block.
-                socket.send_fds(self._control, [role], [theirs.fileno(), beat])
-                pid = await born
+                pid, ended = await self._fork(role, [theirs.fileno(), beat])
         except BaseException:
             ours.close()
             os.close(heard)
@@ -142,19 +139,35 @@ class NurseryProcess:
             os.close(beat)
         ours.setblocking(False)
         reader, writer = await asyncio.open_unix_connection(sock=ours, limit=_FRAMES_BUFFERED)
-        return Worker(pid, reader, writer, heard, self._ends[pid])
+        return Worker(pid, reader, writer, heard, ended)
+
+    async def _fork(self, role: bytes, descriptors: list[int]) -> _Birth:
+        birth: asyncio.Future[_Birth] = asyncio.get_running_loop().create_future()
+        try:
+            # One byte with its descriptors fits the socket's buffer, so this does not block.
+            socket.send_fds(self._control, [role], descriptors)
+        except ConnectionError as error:
+            raise LaneDied("the nursery process has just ended") from error
+        self._births.append(birth)
+        return await birth
 
     async def _listen(self) -> None:
         while line := await self._reader.readline():
             news = _decode_news.decode(line)
             if isinstance(news, Born):
-                self._ends[news.pid] = asyncio.get_running_loop().create_future()
-                self._births.popleft().set_result(news.pid)
-            elif (ended := self._ends.pop(news.pid, None)) is not None:
-                ended.set_result(news.status)
-        for born in self._births:
-            born.set_exception(LaneDied("the nursery process is gone"))
-        for ended in self._ends.values():
+                ended = self._ends[news.pid] = asyncio.get_running_loop().create_future()
+                birth = self._births.popleft()
+                if not birth.done():
+                    birth.set_result((news.pid, ended))
+            else:
+                self._ends.pop(news.pid).set_result(news.status)
+        for birth in self._births:
+            if not birth.done():
+                birth.set_exception(LaneDied("the nursery process is gone"))
+        for pid, ended in self._ends.items():
+            if not self._writer.is_closing():  # it was killed, so it could not end its workers itself
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             ended.set_result(-signal.SIGKILL)
         if not self.ended.done():
             self.ended.set_result(None)

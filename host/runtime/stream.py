@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from types import TracebackType
 
 import structlog
@@ -16,7 +16,7 @@ from trimtab.config import Config, SourceConfig
 from trimtab.engine.batch import Batch, SourceSpec
 from trimtab.engine.engine import LoadedScript, Plan
 from trimtab.engine.result import BatchResult, FailedEvent, Lines
-from trimtab.engine.script import LogEntry
+from trimtab.engine.script import LogEntry, Script
 from trimtab.errors import ChangeRefused, Fault, LaneDied
 from trimtab.runtime import checker
 from trimtab.runtime.dead_letters import DeadLetter, DeadLetters
@@ -75,6 +75,7 @@ class Stream:
         self.dead_letters = dead_letters
         self._plan_of = plan_of
         self._stack = AsyncExitStack()
+        self._forking = asyncio.Lock()
         self._lane_tasks: list[asyncio.Task[None]] = []
         self._log = structlog.get_logger("trimtab")
 
@@ -123,7 +124,13 @@ class Stream:
 
     async def check(self, plan: Plan) -> tuple[dict[str, LoadedScript], dict[str, Fault]]:
         """See :class:`trimtab.deploy.deployer.Lanes`."""
-        return await checker.check(lambda: self._nursery.start(b"C"), plan)
+        nursery = self._nursery
+        with suppress(LaneDied):
+            checked = await checker.check(lambda: self._fork(b"C"), plan)
+            if nursery is self._nursery and not nursery.ended.done():
+                return checked
+        # The nursery has ended over it, which says nothing of the scripts.
+        return await checker.check(lambda: self._fork(b"C"), plan)
 
     async def prepare(self, plan: Plan) -> None:
         """See :class:`trimtab.deploy.deployer.Lanes`.
@@ -148,10 +155,7 @@ class Stream:
 
     async def start_worker(self) -> Worker:
         """See :class:`LaneOwner`."""
-        if self._nursery.ended.done():
-            self._log.error("the nursery process ended; starting another one")
-            self._nursery = await self._stack.enter_async_context(NurseryProcess(self._setup))
-        return await self._nursery.start(b"L")
+        return await self._fork(b"L")
 
     def plan_of(self, generation: int) -> Plan:
         """See :class:`LaneOwner`."""
@@ -178,7 +182,7 @@ class Stream:
         batch = work.batch
         position = batch.positions[0] if batch.positions else batch.start
         event_id = f"{batch.source}:{batch.partition}:{position}"
-        version = self.loaded[script].version if script is not None and script in self.loaded else None
+        version = None if script is None else self._version_of(script, work)
         failed = FailedEvent(batch.data, position, event_id, None, script, version, fault)
         if script is not None:
             self.stats.setdefault(script, ScriptStats()).failed += 1
@@ -204,6 +208,14 @@ class Stream:
         """See :class:`LaneOwner`."""
         self._log.warning(f"lane {event}", lane=lane.index, detail=detail)
 
+    async def _fork(self, role: bytes) -> Worker:
+        """Have the nursery fork a worker, or another nursery where it has ended. Raises :class:`LaneDied`."""
+        async with self._forking:
+            if self._nursery.ended.done():
+                self._log.error("the nursery process ended; starting another one")
+                self._nursery = await self._stack.enter_async_context(NurseryProcess(self._setup))
+            return await self._nursery.start(role)
+
     # --- dead letters ---
 
     def runs(self, script: str) -> bool:
@@ -213,6 +225,13 @@ class Stream:
     async def replay(self, batch: Batch, key: object, version: tuple[str, bytes] | None) -> Fault | None:
         """Handle one event again, by a version (name and source) of a script or by what runs. Returns its fault."""
         return await self.router.resubmit(batch, key, version)
+
+    def _version_of(self, script: str, work: Work) -> str | None:
+        """The version of a script that a batch was for: by now another one may run."""
+        if work.replay is not None:
+            return Script.of(*work.replay).version
+        source = self._plan_of(work.batch.generation).upserts.get(script)
+        return None if source is None else Script.of(script, source).version
 
     async def _keep(self, letters: list[DeadLetter]) -> None:
         await asyncio.to_thread(self.dead_letters.add_many, letters)

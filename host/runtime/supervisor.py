@@ -206,7 +206,10 @@ class Lane:
         watchdog = asyncio.create_task(self._watch())
         try:
             while not self._stopping:
-                await self._live()
+                try:
+                    await self._live()
+                except LaneDied as error:
+                    self._killed_because = f"could not be started: {error}"
                 if not self._stopping:
                     await self._recover()
         finally:
@@ -338,31 +341,30 @@ class Lane:
         self._owner.lane_event(self, "recycled" if recycled else "died", reason)
         if self._preparing is not None and not self._preparing.answer.done():
             self._preparing.answer.set_exception(LaneDied(f"lane {self.index} {reason} while it prepared the change"))
-        suspect = (
-            self._flight.popleft() if self._flight and not recycled and isinstance(self._flight[0], Work) else None
-        )
-        again = [*(await self._second_try(suspect, reason)), *self._flight]
+        again = list(self._flight)
+        if again and isinstance(suspect := again[0], Work) and not recycled:
+            # It stays in the flight meanwhile: nobody must take the lane for drained.
+            again[:1] = await self._second_try(suspect, reason)
         self._flight.clear()
         self._passing_on = False
         self._queue.extendleft(reversed(again))
         self._queued = sum(item.batch.count for item in self._queue if isinstance(item, Work))
+        self._settle()
         if not recycled:
             self._deaths += 1
             if self._deaths > 1:
                 await asyncio.sleep(min(MOST_BACK_OFF, BACK_OFF * 2**self._deaths))
 
-    async def _second_try(self, suspect: Work | Cut | None, reason: str) -> list[Work]:
+    async def _second_try(self, suspect: Work, reason: str) -> list[Work]:
         """Take the events of the batch in hand one by one; give up on the one that has killed a lane twice."""
         entered, self._entered = self._entered, None
-        if not isinstance(suspect, Work):
-            return []
         if not suspect.batch.isolated:
             return list(suspect.singles())
-        await self._owner.abandoned(suspect, entered, Fault("LaneDied", f"the lane process {reason}"))
+        culprit = entered or suspect.batch.only
+        await self._owner.abandoned(suspect, culprit, Fault("LaneDied", f"the lane process {reason}"))
         if entered is not None and suspect.replay is None:
             return [suspect.without(entered)]
         suspect.done()
-        self._settle()
         return []
 
 

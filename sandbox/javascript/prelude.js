@@ -9,7 +9,7 @@
 
   const native = globalThis.call_python;
   const start = globalThis.dukpy;
-  const { token, script, sinks: sinkNames, bindings } = start;
+  const { token, script, sinks: sinkNames, bindings, memoryExceeded } = start;
 
   const { Error, Function, InternalError, Promise, TypeError, String } = globalThis;
   const { apply } = Reflect;
@@ -60,8 +60,8 @@
     const fault = { __proto__: null, name: "Error", message: "", stack: "" };
     try {
       if (isOutOfMemory(error)) {
-        fault.name = "MemoryLimitExceeded";
-        fault.message = "expected to stay within the 128 MB of a script, was about to exceed them; keep less in memory";
+        fault.name = memoryExceeded.name;
+        fault.message = memoryExceeded.message;
         fault.stack = error === null ? "" : shorten(error.stack);
       } else if (typeof error === "object" && "message" in error) {
         fault.message = shorten(error.message);

@@ -122,6 +122,7 @@ class Session:
             "sinks": sorted(host.sinks),
             "bindings": {binding.name: sorted(binding.methods) for binding in host.bindings},
             "settings": host.settings.tree,
+            "memoryExceeded": memory_exceeded(),
         }
 
     def _format(self, source: Source) -> Format:

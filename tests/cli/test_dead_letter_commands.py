@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from command_line import document, project, stopped_host, trimtab
 
+from tests.cli.command_line import document, project, stopped_host, trimtab
 from trimtab.runtime.dead_letters import DeadLetters
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from command_line import document, project, trimtab
+from tests.cli.command_line import document, project, trimtab
 
 FILES = [
     ".gitignore",

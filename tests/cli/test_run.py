@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import IO, Any
 
 import pytest
-from command_line import trimtab
+
+from tests.cli.command_line import trimtab
 
 CONFIG = """
 [host]

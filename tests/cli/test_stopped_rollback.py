@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from command_line import document, stopped_host, trimtab
 
+from tests.cli.command_line import document, stopped_host, trimtab
 from trimtab.artifacts.store import ArtifactStore
 from trimtab.control import endpoint
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import project, trimtab
+
+from tests.cli.command_line import project, trimtab
 
 SCRIPT = """
 from trimtab import emit, handler, log, settings

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from command_line import project, stopped_host, trimtab
+
+from tests.cli.command_line import project, stopped_host, trimtab
 
 READING = [
     ["status"],

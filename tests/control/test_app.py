@@ -9,8 +9,8 @@ from typing import Any
 
 import httpx
 import pytest
-from still_host import FAULT, StillHost
 
+from tests.control.still_host import FAULT, StillHost
 from trimtab.control.access import MAX_BODY
 from trimtab.control.app import create_app
 from trimtab.runtime.dead_letters import DeadLetter

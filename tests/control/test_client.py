@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from still_host import FAULT, running
 
+from tests.control.still_host import FAULT, running
 from trimtab.control.client import ControlClient, connect
 from trimtab.errors import ChangeRefused, StateError, TrimtabError, UsageError
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from still_host import FAULT, running
 
+from tests.control.still_host import FAULT, running
 from trimtab.runtime.dead_letters import DeadLetter, DeadLetters
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import defaultdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,7 @@ def test_a_thousand_swaps_under_load_lose_mix_and_repeat_nothing(tmp_path: Path)
             for version in range(SWAPS + 1):
                 if version:
                     save(project, version)
-                eventually(lambda version=version: output.seen(version), f"an event handled by version {version}")
+                eventually(partial(output.seen, version), f"an event handled by version {version}")
         finally:
             load.stop()
         eventually(lambda: output.seen(SWAPS) and len(output.rows) >= 2 * load.sent, "every event came out")

@@ -14,10 +14,8 @@ from trimtab.engine.batch import Batch, Events, InvalidRecordsError, SourceSpec,
 
 
 def batch(*lines: bytes, **fields: Any) -> Batch:
-    return Batch(
-        **{"id": 1, "generation": 1, "source": "gps", "data": b"\n".join(lines), "count": len(lines), "arrival": 99}
-        | fields
-    )
+    plain = Batch(id=1, generation=1, source="gps", data=b"\n".join(lines), count=len(lines), arrival=99)
+    return msgspec.structs.replace(plain, **fields)
 
 
 def events(*lines: bytes, spec: SourceSpec = SourceSpec(), decoded: bool = True, **fields: Any) -> Events:  # noqa: B008

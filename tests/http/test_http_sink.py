@@ -12,11 +12,11 @@ from typing import Any
 
 import msgspec
 import pytest
-from http_servers import Receiver, raw_server
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
+from tests.http.http_servers import Receiver, raw_server
 from trimtab.api import SinkContext, SinkError
 from trimtab.configuration.checking import Problems, read
 from trimtab.plugins.http import trimtab_sinks

@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
-from http_servers import Stream, raw_client, running, served
 
+from tests.http.http_servers import Stream, raw_client, running, served
 from trimtab.plugins.codecs import MsgpackCodec, TextCodec
 from trimtab.plugins.http import trimtab_sources
 from trimtab.plugins.http.options import HttpSourceOptions

@@ -4,7 +4,8 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from python_engine_kit import Kit
+
+from tests.python_engine.python_engine_kit import Kit
 
 
 @pytest.fixture

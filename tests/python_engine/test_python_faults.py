@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
-from python_engine_kit import Kit, emitted
 
+from tests.python_engine.python_engine_kit import Kit, emitted
 from trimtab.api import Fault, ScriptError
 
 AROUND = """
@@ -238,7 +238,7 @@ BOMBS = {
 def test_a_memory_bomb_costs_that_event_and_nothing_else(bomb: str) -> None:
     script = f"""
 from trimtab.sandbox.memory import limit_memory
-from python_engine_kit import Kit, emitted
+from tests.python_engine.python_engine_kit import Kit, emitted
 kit = Kit()
 instance = kit.load('''
 from trimtab import emit

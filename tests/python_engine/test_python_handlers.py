@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from python_engine_kit import Kit, emitted
 
+from tests.python_engine.python_engine_kit import Kit, emitted
 from trimtab.api import HandlerSpec, ScriptError
 
 ECHO = """

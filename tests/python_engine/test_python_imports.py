@@ -8,8 +8,8 @@ import sys
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from python_engine_kit import Kit, emitted
 
+from tests.python_engine.python_engine_kit import Kit, emitted
 from trimtab.api import Script
 
 GEO = "def inside(x): return x < 10"

@@ -1,0 +1,270 @@
+"""What scripts import from "trimtab", and what they cannot reach."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from time import sleep
+from typing import Any
+
+import pytest
+
+import trimtab.sandbox.javascript
+from tests.javascript.javascript_support import SINKS, Lab, emitted, handle, load, place
+from trimtab.api import Binding, HandlerRun, Script, ScriptHost
+from trimtab.plugins.log import LogBinding
+
+IMPORT = 'import { emit, settings } from "trimtab";\n'
+DECLARATIONS = Path(trimtab.sandbox.javascript.__file__).with_name("trimtab.d.ts")
+
+
+class Refused(Exception):
+    code = "E42"
+    retryable = True
+
+
+class Shop(Binding):
+    """A binding with methods that answer, fail and hang."""
+
+    name = "shop"
+    methods = frozenset({"add", "show", "fail", "hang"})
+
+    def bind(self, script: Script, host: ScriptHost) -> Any:
+        return self
+
+    def add(self, left: int, right: int = 100) -> int:
+        return left + right
+
+    def show(self, *values: Any) -> Any:
+        return values
+
+    def fail(self) -> None:
+        raise Refused("out of stock")
+
+    def hang(self) -> None:
+        while True:
+            sleep(0.001)
+
+    def hidden(self) -> str:
+        return "secret"
+
+
+def test_a_setting_is_read_by_its_dotted_path() -> None:
+    lab = Lab(settings={"max": {"speed": 100}, "list": [1], "no": False})
+    script = lab.load(IMPORT + "export function handle(path) { emit('out', settings.get(path, 'default')); }")
+    paths = ["max.speed", "max", "list", "no", "nothing", "max.speed.more", "list.0", "toString", "__proto__", ""]
+    assert [value for _index, value in emitted(handle(script, *paths))] == [
+        100, {"speed": 100}, [1], False, "default", "default", "default", "default", "default", "default",
+    ]  # fmt: skip
+
+
+def test_the_path_of_a_setting_must_be_text() -> None:
+    script = load(IMPORT + "export function handle() { settings.get(5); }")
+    assert str(handle(script, 1).faults[0]).endswith("TypeError: settings.get expects a dotted path, got number")
+
+
+def test_changed_settings_are_seen_by_the_next_event() -> None:
+    lab = Lab(settings={"max": 1})
+    script = lab.load(IMPORT + "export function handle() { emit('out', settings.get('max')); }")
+    assert emitted(handle(script, 1)) == [(0, 1)]
+    lab.host.settings.tree = {"max": 2}
+    script.settings_changed()
+    assert emitted(handle(script, 1)) == [(0, 2)]
+
+
+def test_the_methods_of_a_binding_are_called_with_json_values() -> None:
+    lab = Lab(bindings=[Shop()])
+    script = lab.load("""
+        import { emit, shop } from "trimtab";
+        export function handle() { emit("out", [shop.add(1, 2), shop.add(1, undefined), shop.show({ a: [null] }, "ü")]); }
+    """)
+    assert emitted(handle(script, 1)) == [(0, [3, 101, [{"a": [None]}, "ü"]])]
+
+
+def test_only_the_listed_methods_of_a_binding_are_there() -> None:
+    script = Lab(bindings=[Shop()]).load("""
+        const { emit, shop } = require("trimtab");
+        function handle() { emit("out", Object.keys(shop).sort()); }
+    """)
+    assert emitted(handle(script, 1)) == [(0, ["add", "fail", "hang", "show"])]
+
+
+def test_an_exception_of_a_binding_is_an_error_that_scripts_can_catch() -> None:
+    script = Lab(bindings=[Shop()]).load("""
+        import { emit, shop } from "trimtab";
+        export function handle(e) {
+          try { shop.fail(); } catch (error) {
+            if (e) throw error;
+            emit("out", [error instanceof Error, error.name, error.message, error.code, error.retryable]);
+          }
+        }
+    """)
+    run = handle(script, 0, 1)
+    assert emitted(run) == [(0, [True, "Refused", "out of stock", "E42", True])]
+    assert (run.faults[1].name, run.faults[1].message) == ("Refused", "out of stock")
+    assert place(run.faults[1])[:2] == ("script.js", 4)
+
+
+def test_a_binding_that_hangs_is_stopped_even_if_the_script_catches_everything() -> None:
+    script = Lab(bindings=[Shop()]).load("""
+        import { emit, shop } from "trimtab";
+        export const timeout = "60ms";
+        export function handle(e) { while (e) try { shop.hang(); } catch {} emit("out", 1); }
+    """)
+    for _ in range(5):
+        run = handle(script, 0, 1, 0)
+        assert run.faults[1].name == "TimeLimitExceeded"
+        assert emitted(run) == [(0, 1), (2, 1)]
+
+
+def test_the_log_has_a_message_and_fields() -> None:
+    lab = Lab(bindings=[LogBinding()])
+    script = lab.load(
+        'import { log } from "trimtab"; export function handle() { log.warn("slow", { ms: 5 }); log.info("x"); }'
+    )
+    assert not handle(script, 1).faults
+    assert [(e.level, e.script, e.message, e.fields) for e in lab.log] == [
+        ("warn", "script.js", "slow", {"ms": 5}),
+        ("info", "script.js", "x", {}),
+    ]
+
+
+@pytest.mark.parametrize("bindings", [[], [LogBinding()]])
+def test_the_console_writes_to_the_log(bindings: list[Binding]) -> None:
+    lab = Lab(bindings=bindings)
+    script = lab.load("""
+        function handle() {
+          const loop = {}; loop.loop = loop;
+          console.log("a", 1, { b: [2] }, null, undefined, loop);
+          for (const level of ["info", "debug", "warn", "error"]) console[level]("\\ud800");
+          console.error(new TypeError("t"));
+        }
+    """)
+    assert not handle(script, 1).faults
+    assert lab.log[0].message == 'a 1 {"b":[2]} null undefined [object that cannot be shown]'
+    assert [entry.level for entry in lab.log] == ["info", "info", "info", "warn", "error", "error"]
+    assert lab.log[-1].message.startswith("TypeError: t\n")
+
+
+def test_the_declarations_for_editors_name_what_the_module_exports() -> None:
+    text = DECLARATIONS.read_text()
+    declared = set(re.findall(r"^  export (?:function|const) (\w+)", text, re.MULTILINE))
+    script = Lab(bindings=[LogBinding()]).load("""
+        import * as all from "trimtab";
+        export function handle(e, ctx) {
+          const context = Object.getPrototypeOf(Object.getPrototypeOf(ctx));
+          const names = Object.getOwnPropertyNames(context).filter((n) => !["constructor", "toJSON"].includes(n));
+          all.emit("out", { names, all: Object.keys(all), log: Object.keys(all.log), settings: Object.keys(all.settings) });
+        }
+    """)
+    ((_index, actual),) = emitted(handle(script, 1))
+    assert declared == set(actual["all"]) == {"emit", "log", "settings"}
+    assert set(re.findall(r"^    readonly (\w+):", text, re.MULTILINE)) == set(actual["names"])
+    methods = set(re.findall(r"^    (\w+)(?:<[^(]*>)?\(", text, re.MULTILINE))
+    assert methods == {*actual["log"], *actual["settings"]}
+
+
+# --- what scripts cannot reach ---
+
+
+def test_nothing_of_the_host_is_in_reach() -> None:
+    script = load("""
+        import { emit } from "trimtab";
+        const at_load = [typeof call_python, typeof dukpy];
+        export function handle() {
+          emit("out", [...at_load, typeof call_python, typeof dukpy, typeof process, typeof require, typeof std, typeof os]);
+        }
+    """)
+    assert emitted(handle(script, 1, 2)) == [(index, ["undefined"] * 8) for index in range(2)]
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        "Object.defineProperty(globalThis, 'call_python', { set(value) { stolen = value; } })",
+        "Object.defineProperty(globalThis, 'dukpy', { set(value) { stolen = value; } })",
+        "delete globalThis.call_python",
+        "delete globalThis.dukpy",
+    ],
+)
+def test_what_passes_between_host_and_interpreter_cannot_be_intercepted(attack: str) -> None:
+    script = load(
+        IMPORT
+        + f"""
+        let stolen = null;
+        try {{ {attack}; }} catch {{}}
+        export function handle() {{ emit("out", stolen); }}
+    """
+    )
+    assert emitted(handle(script, 1)) == [(0, None)]
+    assert emitted(handle(script, 1)) == [(0, None)]
+
+
+def test_a_script_cannot_give_commands_to_its_interpreter() -> None:
+    script = load(
+        IMPORT
+        + """
+        export function handle(e) { globalThis.dukpy = { do: "stop", fault: {} }; emit("out", [e, typeof dukpy]); }
+    """
+    )
+    assert emitted(handle(script, 1, 2)) == [(0, [1, "undefined"]), (1, [2, "undefined"])]
+
+
+SABOTAGE = """
+JSON.stringify = () => "hacked"; JSON.parse = null;
+Array.prototype.push = null; Array.prototype.join = () => 1; Array.prototype[Symbol.iterator] = null;
+Array.prototype.toJSON = () => "A"; Object.prototype.toJSON = () => "O"; String.prototype.toJSON = () => "S";
+Promise.prototype.then = null; Promise.resolve = null; Date.now = null;
+Function.prototype.call = null; Function.prototype.apply = null; Reflect.apply = null;
+Object.defineProperty(Array.prototype, 0, { set(value) {}, get() { return 5; }, configurable: true });
+Object.prototype.error = { name: "x" }; Object.prototype.ok = 3; Object.prototype.get = () => 1;
+Object.prototype.value = 7; Object.prototype.at = []; Object.prototype.keys = 3; Object.prototype.ids = [];
+globalThis.Error = null; globalThis.String = null; globalThis.globalThis = null;
+"""
+
+
+@pytest.mark.parametrize("head", ["", "async "])
+def test_a_script_that_overwrites_the_built_ins_harms_only_itself(head: str) -> None:
+    script = load(
+        IMPORT
+        + SABOTAGE
+        + f"""
+        export {head}function handle(e, ctx) {{
+          emit("out", 1); emit("out", "two"); emit("alarms", ctx.id);
+          if (e.x === 2) null.x;
+        }}
+    """
+    )
+    for _ in range(2):
+        run = handle(script, {"x": 1}, {"x": 2}, {"x": 3})
+        assert emitted(run) == [(0, 1), (0, "two"), (2, 1), (2, "two")]
+        assert emitted(run, "alarms") == [(0, "gps:p:0"), (2, "gps:p:18")]
+        assert run.faults[1].message == "cannot read property 'x' of null"
+
+
+def test_a_script_that_spoils_the_way_to_the_host_fails_its_own_events() -> None:
+    script = load(
+        IMPORT
+        + """
+        export const timeout = "60ms";
+        export function handle(e) { if (e === 2) Array.prototype.toJSON = () => { throw new Error("spoiled"); }; emit("out", e); }
+    """
+    )
+    run = handle(script, 1, 2, 3)
+    assert emitted(run) == [(0, 1), (2, 3)]
+    assert list(run.faults) == [1]
+
+
+def test_a_run_leaves_nothing_for_the_next_batch() -> None:
+    script = load(IMPORT + "export function handle(e) { emit('out', e); }")
+    handle(script, 1, 2)
+    run = HandlerRun(SINKS)
+    assert emitted(handle(script, 3)) == [(0, 3)]
+    assert not run.emitted
+
+
+def test_numbers_and_odd_keys_of_events_arrive_as_json_says() -> None:
+    script = load(IMPORT + "export function handle(e) { emit('out', e); }")
+    event = {"__proto__": {"x": 1}, "constructor": 2, "big": 1e300, "small": -0.5, "list": [[], {}]}
+    assert emitted(handle(script, event)) == [(0, json.loads(json.dumps(event)))]
