@@ -13,7 +13,7 @@ EDITABLE := --config-settings editable_mode=strict
 
 $(VENV)/.pip:
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip 'setuptools>=77'
+	$(BIN)/python -m pip install -qq --upgrade pip 'setuptools>=77'
 	touch $@
 
 # Changes only when a file comes or goes: its content is the list of the package's files.
@@ -21,11 +21,11 @@ $(FILES): $(VENV)/.pip $(SOURCES)
 	@echo '$(sort $(SOURCES))' | cmp -s - $@ || echo '$(sort $(SOURCES))' > $@
 
 $(VENV)/.run: $(FILES) setup.cfg
-	$(BIN)/python -m pip install --quiet --editable . $(EDITABLE)
+	$(BIN)/python -m pip install -qq --editable . $(EDITABLE)
 	touch $@
 
 $(VENV)/.dev: $(FILES) setup.cfg
-	$(BIN)/python -m pip install --quiet --editable '.[dev]' $(EDITABLE)
+	$(BIN)/python -m pip install -qq --editable '.[dev]' $(EDITABLE)
 	touch $@ $(VENV)/.run
 
 run: $(VENV)/.run
@@ -41,7 +41,7 @@ check: $(VENV)/.dev
 	$(BIN)/mypy tests benchmarks
 
 bench: $(VENV)/.dev
-	$(BIN)/python -m pip install --quiet --editable '.[bench]' $(EDITABLE)
+	$(BIN)/python -m pip install -qq --editable '.[bench]' $(EDITABLE)
 	$(BIN)/python -m benchmarks
 
 clean:

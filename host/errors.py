@@ -8,6 +8,9 @@
      +-- StateError            the operator: the state folder cannot be used
      +-- PluginError           the plugin's author: a plugin cannot be loaded
      +-- ScriptError           the script's author: code that fails, with the place in the source
+     +-- ExpressionError       the expression's author: text that is refused, with its place
+     +-- EvaluationError       the expression's author: values of an event that an expression cannot work with
+     +-- MissingField          the expression's author: a field that an event lacks
      +-- ChangeRefused         the change's author: a change set that was not committed
      +-- CodecError            the event's sender: bytes that are not valid in the codec
      +-- OutsideError          an outside system

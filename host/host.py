@@ -12,7 +12,7 @@ import msgspec
 import structlog
 from starlette.routing import BaseRoute
 
-from trimtab.api import Discoverer, Notice, OutsideError
+from trimtab.api import Discoverer, Notice, SourceError, TrimtabError
 from trimtab.artifacts.names import is_library
 from trimtab.artifacts.store import FILE_NAME, ArtifactStore
 from trimtab.config import Config, expand_settings
@@ -21,8 +21,8 @@ from trimtab.control.endpoint import lock, published, token
 from trimtab.control.server import serving
 from trimtab.deploy.changeset import SETTINGS
 from trimtab.deploy.deployer import Deployer
-from trimtab.deploy.plans import restore_plan
 from trimtab.deploy.discoverers import find_discoverers
+from trimtab.deploy.plans import restore_plan
 from trimtab.engine.engine import Plan
 from trimtab.plugin_manager import Plugins
 from trimtab.runtime import dead_letters
@@ -99,16 +99,35 @@ class Host:
     async def _serve(self) -> None:
         watchers = [asyncio.create_task(self._watch(discoverer)) for discoverer in self._discoverers]
         replays = asyncio.create_task(self._replay_requested())
+        ending = asyncio.create_task(self._to_the_end(watchers))
+        broken = asyncio.create_task(self._stream.broken())
+        tasks = (*watchers, replays, ending, broken)
+        try:
+            done, _ = await asyncio.wait({ending, broken}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+            await ending
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _to_the_end(self, watchers: Sequence[asyncio.Task[None]]) -> None:
+        """Run the sources, let a change that is under way come to its end, and drain.
+
+        Raises :class:`SourceError` when a source failed for good; what was read is handled before.
+        """
+        failure: SourceError | None = None
         try:
             await self._until_the_end()
-            async with self._deployer.at_rest():
-                for task in watchers:
-                    task.cancel()
-            await self._stream.drain()
-        finally:
-            for task in (*watchers, replays):
+        except SourceError as error:
+            failure = error
+        async with self._deployer.at_rest():
+            for task in watchers:
                 task.cancel()
-            await asyncio.gather(*watchers, replays, return_exceptions=True)
+        await self._stream.drain()
+        if failure is not None:
+            raise failure
 
     async def _until_the_end(self) -> None:
         """Run the sources until they have all ended, or somebody stops the host."""
@@ -131,12 +150,13 @@ class Host:
         while True:
             await discoverer.wait()
             try:
-                snapshot = await discoverer.scan()
-            except OutsideError as error:
-                self._log.error("cannot look for changes; nothing is changed", where=discoverer.name, error=str(error))
+                await self._deployer.offer(discoverer, await discoverer.scan())
+            except TrimtabError as error:
+                self._log.error("a change cannot be taken; nothing is changed", where=discoverer.name, error=str(error))
                 await asyncio.sleep(SCAN_AGAIN)
-            else:
-                await self._deployer.offer(discoverer, snapshot)
+            except Exception:  # noqa: BLE001 - a fault of ours or of a plugin must not end the watching
+                self._log.exception("a change failed in an unforeseen way", where=discoverer.name)
+                await asyncio.sleep(SCAN_AGAIN)
 
     async def _replay_requested(self) -> None:
         """Replay the dead letters that somebody asked for while no host ran."""

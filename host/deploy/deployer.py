@@ -84,8 +84,11 @@ class Deployer:
         self._expand = expand_settings
         self._notify = notify
         self._lock = asyncio.Lock()
-        self._refused: dict[str, str | None] = {}
-        """Bytes that were refused, and are not tried again until they, or others, change."""
+        self._refused: dict[str, str | Fault | None] = {}
+        """What was refused (a digest; None: absence; a fault: bytes that could not be taken), and is not tried again
+        until it, or something else, changes."""
+        self._seen: dict[str, set[str]] = {}
+        """The names that each discoverer has seen last."""
 
     # --- start ---
 
@@ -103,18 +106,20 @@ class Deployer:
         async with self._lock:
             changes: Changes = {}
             origins: dict[str, str] = {}
+            unreadable: dict[str, Fault] = {}
             for discoverer in discoverers:
-                found = self._differences(discoverer, await discoverer.scan())
+                snapshot = await discoverer.scan()
+                unreadable |= self._unreadable(snapshot)
+                found = self._differences(discoverer, snapshot)
                 changes |= found
                 origins |= dict.fromkeys(found, discoverer.name)
-            if changes and not self.generation:
-                await self._first(changes, origins)
-            elif changes:
-                await self._try("start", changes, origins)
+            if not self.generation:
+                await self._first(changes, origins, unreadable)
+            elif changes or unreadable:
+                await self._try("start", changes, origins, unreadable)
 
-    async def _first(self, changes: Changes, origins: Mapping[str, str]) -> None:
+    async def _first(self, changes: Changes, origins: Mapping[str, str], left_out: dict[str, Fault]) -> None:
         """Commit as much of a change set as can run."""
-        left_out: dict[str, Fault] = {}
         while changes:
             attempt = self._stage("start", changes, origins)
             try:
@@ -133,16 +138,17 @@ class Deployer:
     async def offer(self, discoverer: Discoverer, snapshot: Snapshot) -> None:
         """Bring the running generation to what a discoverer sees now, if that can run."""
         async with self._lock:
+            unreadable = self._unreadable(snapshot)
             changes = self._differences(discoverer, snapshot)
             fresh = {n: c for n, c in changes.items() if n not in self._refused or self._refused[n] != digest(c)}
-            if not fresh:
+            if not fresh and not unreadable:
                 return
             origins = dict.fromkeys(changes, discoverer.name)
             # Bytes that were refused before may be good together with what came now; if not, they must not
             # keep it from being taken.
-            if len(fresh) < len(changes) and await self._passes(changes, origins):
+            if not unreadable and len(fresh) < len(changes) and await self._passes(changes, origins):
                 fresh = changes
-            await self._try("change", fresh, origins)
+            await self._try("change", fresh, origins, unreadable)
 
     def at_rest(self) -> asyncio.Lock:
         """While it is held, no change is under way: ``async with deployer.at_rest():``."""
@@ -201,12 +207,18 @@ class Deployer:
     def _origin(self, name: str, staged: Mapping[str, Version]) -> str | None:
         return staged[name].origin if name in staged else self._store.versions(name)[-1].origin
 
+    def _unreadable(self, snapshot: Snapshot) -> dict[str, Fault]:
+        """What a discoverer could not take, and has not said before."""
+        return {name: fault for name, fault in snapshot.refused.items() if self._refused.get(name) != fault}
+
     def _differences(self, discoverer: Discoverer, snapshot: Snapshot) -> Changes:
         """What a discoverer sees that does not run, without what a rollback holds back."""
+        self._forget_gone(discoverer, snapshot)
         holds = self._store.holds()
         mine = {name for name, version in self.active.items() if version.origin == discoverer.name}
         held = {name for name in holds if name not in self.active}
         changes: Changes = {}
+        running: list[str] = []
         for name in {*snapshot.artifacts, *mine} - snapshot.refused.keys():
             content = snapshot.artifacts.get(name)
             seen = digest(content)
@@ -216,11 +228,22 @@ class Deployer:
                 self._store.release(name)
             if seen == _hash(self.active.get(name)):
                 self._refused.pop(name, None)
-                self.errors.pop(name, None)
+                running.append(name)
             else:
                 changes[name] = content
-        self.errors.update(snapshot.refused)
+        for name in running:
+            # An error that came from a library stays as long as the library is refused.
+            if name not in self.loaded or self._refused.keys().isdisjoint(self.loaded[name].libraries):
+                self.errors.pop(name, None)
         return changes
+
+    def _forget_gone(self, discoverer: Discoverer, snapshot: Snapshot) -> None:
+        """Forget what was refused, never ran, and is not there any more."""
+        seen = {*snapshot.artifacts, *snapshot.refused}
+        for name in self._seen.get(discoverer.name, set()) - seen - self.active.keys():
+            self._refused.pop(name, None)
+            self.errors.pop(name, None)
+        self._seen[discoverer.name] = seen
 
     async def _passes(self, changes: Changes, origins: Mapping[str, str]) -> bool:
         attempt = self._stage("change", changes, origins)
@@ -230,9 +253,14 @@ class Deployer:
             return False
         return True
 
-    async def _try(self, reason: Reason, changes: Changes, origins: Mapping[str, str]) -> None:
+    async def _try(
+        self, reason: Reason, changes: Changes, origins: Mapping[str, str], unreadable: Mapping[str, Fault]
+    ) -> None:
+        """Commit a change set, or have it refused; ``unreadable`` belongs to it and refuses it as a whole."""
         attempt = self._stage(reason, changes, origins)
         try:
+            if unreadable:
+                raise ChangeRefused(dict(unreadable))
             await self._deploy(attempt, {})
         except ChangeRefused as refusal:
             self._refuse(attempt, explain(changes, refusal))
@@ -253,7 +281,7 @@ class Deployer:
             try:
                 await self._lanes.prepare(plan)
             except LaneDied as error:
-                raise ChangeRefused(dict.fromkeys(plan.reload, Fault("LaneDied", str(error)))) from error
+                raise ChangeRefused({n: Fault("LaneDied", str(error), n) for n in plan.reload}) from error
         with attempt.step("commit"):
             records = attempt.records({}) | _left_out(left_out)
             self._store.record_committed(attempt.reason, records, attempt.seconds)
@@ -273,7 +301,10 @@ class Deployer:
             reloaded = [name for name in plan.reload if name not in attempt.changes]
             there = {name: self._store.content(self.active[name].hash) for name in [*libraries, *reloaded]}
             candidate = Plan(plan.generation, {**there, **plan.upserts}, [], plan.reload, plan.settings)
-            loaded, faults = await self._lanes.check(candidate)
+            try:
+                loaded, faults = await self._lanes.check(candidate)
+            except LaneDied as error:
+                raise _died(plan, error) from error
         if faults:
             raise ChangeRefused(faults)
         return loaded, plan
@@ -318,6 +349,10 @@ class Deployer:
         self._refused.update({name: digest(content) for name, content in attempt.changes.items()})
         notice = Notice(number, attempt.reason, attempt.effect.kinds, faults, attempt.seconds)
         self._notify("trimtab_change_refused", notice)
+
+
+def _died(plan: Plan, error: LaneDied) -> ChangeRefused:
+    return ChangeRefused(dict.fromkeys(plan.reload, Fault("LaneDied", str(error))))
 
 
 def _left_out(faults: Mapping[str, Fault]) -> dict[str, Change]:

@@ -15,8 +15,7 @@ from trimtab.expressions import operators
 from trimtab.expressions.errors import ExpressionError
 from trimtab.expressions.functions import FUNCTIONS, Function, Kind, suggestion
 from trimtab.expressions.jsonpath import PathError, parse_path
-from trimtab.expressions.patterns import PatternError
-from trimtab.expressions.regex import matcher
+from trimtab.expressions.regex import PatternError, matcher
 from trimtab.expressions.tree import (
     Binary,
     Call,

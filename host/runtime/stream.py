@@ -17,7 +17,7 @@ from trimtab.engine.batch import Batch, SourceSpec
 from trimtab.engine.engine import LoadedScript, Plan
 from trimtab.engine.result import BatchResult, FailedEvent, Lines
 from trimtab.engine.script import LogEntry, Script
-from trimtab.errors import ChangeRefused, Fault, LaneDied
+from trimtab.errors import ChangeRefused, Fault, LaneDied, StateError
 from trimtab.runtime import checker
 from trimtab.runtime.dead_letters import DeadLetter, DeadLetters
 from trimtab.runtime.ingest import Ingest
@@ -112,6 +112,10 @@ class Stream:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
+    async def broken(self) -> None:
+        """Return never, but raise what ended the supervision of a lane: a fault of ours, or of a plugin."""
+        await asyncio.gather(*self._lane_tasks)
+
     async def drain(self) -> None:
         """Wait until everything that was delivered is handled, then have the scripts closed."""
         for lane in self.lanes:
@@ -140,7 +144,10 @@ class Stream:
         first, *others = self.lanes
         try:
             await first.prepare(plan)
-            await asyncio.gather(*(lane.prepare(plan) for lane in others))
+            # All answers are waited for, also when one of them is a refusal: a lane prepares one plan at a time.
+            for answer in await asyncio.gather(*(lane.prepare(plan) for lane in others), return_exceptions=True):
+                if answer is not None:
+                    raise answer
         except (ChangeRefused, LaneDied):
             for lane in self.lanes:
                 lane.abort()
@@ -234,7 +241,17 @@ class Stream:
         return None if source is None else Script.of(script, source).version
 
     async def _keep(self, letters: list[DeadLetter]) -> None:
-        await asyncio.to_thread(self.dead_letters.add_many, letters)
+        """Keep dead letters, however long it takes: what they hold is nowhere else."""
+        pause = 0.1
+        while True:
+            try:
+                await asyncio.to_thread(self.dead_letters.add_many, letters)
+            except StateError as error:
+                self._log.error("dead letters cannot be kept; trying again", error=str(error), count=len(letters))
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 10.0)
+            else:
+                return
 
     async def _invalid(self, source: str, record: bytes, partition: str, position: int, reason: str) -> None:
         fault = Fault("CodecError", reason)

@@ -154,7 +154,7 @@ class Lane:
         """Have the scripts closed and the process end. What is queued is not waited for: drain first."""
         self._stopping = True
         if self._worker is not None:
-            self._worker.send(wire.Stop())
+            self._send(wire.Stop())
 
     def kill(self, because: str) -> None:
         """End the process at once."""
@@ -325,7 +325,7 @@ class Lane:
         while True:
             await asyncio.sleep(0.25)
             worker = self._worker
-            busy = bool(self._flight) or self._preparing is not None or not self._ready.is_set()
+            busy = self._flight or self._preparing or self._stopping or not self._ready.is_set()
             if worker is None or not busy or self._passing_on:
                 continue
             silent = asyncio.get_running_loop().time() - worker.last_sign

@@ -64,19 +64,21 @@ def to_fault(error: JsError, modules: Modules, script: str) -> Fault:
     return Fault(error.name, error.message, file, line, column)
 
 
-def in_function_body(error: JsError, name: str) -> Fault:
-    """Return the fault of a text that does not compile as the body of a function, like CommonJS."""
+def syntax_error_line(error: JsError) -> int | None:
+    """Return the line of an error in text that was to be compiled; in a function's body, lines are counted there."""
     frame = _FRAME.search(error.stack)
-    if frame is None:
-        return Fault(error.name, error.message, name)
-    return Fault(error.name, error.message, name, int(frame["line"]) - COMMONJS_HEAD, int(frame["column"] or 1))
+    if frame is None or error.name != "SyntaxError":
+        return None
+    return int(frame["line"]) - (COMMONJS_HEAD if frame["file"] == COMMONJS else 0)
 
 
-def _places(stack: str, modules: Modules) -> Iterator[tuple[str, int, int]]:
+def _places(stack: str, modules: Modules) -> Iterator[tuple[str, int, int | None]]:
     for frame in _FRAME.finditer(stack):
         # A place without a function is where text could not be parsed: for COMMONJS, text that is no file.
-        if frame["function"] is None and frame["file"] == COMMONJS:
+        # QuickJS does not know the column then.
+        unparsed = frame["function"] is None
+        if unparsed and frame["file"] == COMMONJS:
             continue
         place = modules.locate(frame["file"], int(frame["line"]), int(frame["column"] or 1))
         if place is not None:
-            yield place
+            yield (*place[:2], None if unparsed else place[2])

@@ -46,13 +46,17 @@ class JavaScriptInstance(ScriptInstance):
         """Hand the new settings over."""
         text = command("settings", tree=self._program.host.settings.tree)
         if self._session is not None and self._try(self._session, text) is not None:
-            self._session = None  # spoiled: the next one starts with the new settings
+            self._drop()  # spoiled: the next one starts with the new settings
 
     def close(self) -> None:
         """Run the script's ``close()`` if it is open, and free the interpreter."""
-        session, self._session = self._session, None
-        if session is not None and self._opened:
-            session.call("close")
+        if self._session is None:
+            return
+        try:
+            if self._opened:
+                self._session.call("close")
+        finally:
+            self._drop()
 
     def process(self, handler: int, events: Events, selection: Sequence[int], run: HandlerRun) -> None:  # noqa: ARG002
         """Send the events to the loop in the interpreter. If something spoils it, a new one does what is left."""
@@ -66,7 +70,7 @@ class JavaScriptInstance(ScriptInstance):
                 batch.fail_rest(error.fault)
             else:
                 if not self._send(session, batch, single=single):
-                    self._session = None
+                    self._drop()
                     single = True
 
     def _send(self, session: Session, batch: Batch, *, single: bool) -> bool:
@@ -110,10 +114,19 @@ class JavaScriptInstance(ScriptInstance):
 
     def _reopened(self) -> Session:
         session = self._new_session()
-        if self._opened:
-            session.call("open")
+        try:
+            if self._opened:
+                session.call("open")
+        except ScriptError:
+            session.free()
+            raise
         self._session = session
         return session
+
+    def _drop(self) -> None:
+        if self._session is not None:
+            self._session.free()
+        self._session = None
 
     # --- what the prelude says and asks ---
 

@@ -40,6 +40,10 @@ class BareInterpreter(JSInterpreter):  # type: ignore[misc]  # dukpy has no type
         result = _dukpy.eval_string(self, code, variables, False, "")
         return None if result is None else msgspec.json.decode(result)
 
+    def free(self) -> None:
+        """Give the memory back now. Nothing can be evaluated any more."""
+        self._ctx = None
+
     def _init_process(self) -> None:
         pass
 

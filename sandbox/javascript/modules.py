@@ -59,6 +59,8 @@ class Modules:
         # All CommonJS code has one file name in stacks, so each module starts on lines of its own.
         self._starts: dict[str, int] = {}
         self._lines = 0
+        self._probes = 0
+        self._probe = "", ""
         self.problems: dict[str, tuple[str, str]] = {}
         """Why an ``import`` failed, which dukpy does not tell: by specifier, the importing file and the reason."""
 
@@ -74,17 +76,25 @@ class Modules:
             self.problems[specifier] = base, str(error)
             raise
 
+    def probe(self, text: str) -> str:
+        """Return an id under which ``text`` is compiled but never run: it imports what does not exist."""
+        self._probes += 1
+        self._probe = f"?{self._probes}", f'import "?"; {text}'
+        return self._probe[0]
+
     def load(self, module: str) -> tuple[str, str, str]:
         """Return id, text and format for an ``import``. Called by dukpy, which drops the message of errors."""
         if module == API:
             return module, _reexport(API, self._api), "module"
+        if module == self._probe[0]:
+            return *self._probe, "module"
         try:
             text, form = self._read(module)
         except ModuleNotFound as error:
             self.problems[module] = self._entry, str(error)
             raise
         if form == "commonjs":
-            text = _reexport(module, _exported_names(text))
+            text = _reexport(module, _exported_names(text)) + "\nexport default exported;"
         return module, text, "module"
 
     def source(self, module: str) -> dict[str, str]:
@@ -197,7 +207,7 @@ def _closing(text: str, start: int) -> int:
 
 def _reexport(module: str, names: Iterable[str]) -> str:
     literal = msgspec.json.encode(module).decode()
-    lines = [f"const exported = __trimtab_require({literal});", "export default exported;"]
+    lines = [f"const exported = __trimtab_require({literal});"]
     for number, name in enumerate(sorted(names)):
         lines.append(f"const _{number} = exported.{name}; export {{ _{number} as {name} }};")
     return "\n".join(lines)

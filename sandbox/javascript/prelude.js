@@ -279,7 +279,7 @@
   }
 
   function isThenable(value) {
-    return typeof value === "object" && value !== null && typeof value.then === "function";
+    return typeof value === "object" && value !== null && (value instanceof Promise || typeof value.then === "function");
   }
 
   function load({ id, format }) {

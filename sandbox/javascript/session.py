@@ -12,11 +12,12 @@ from trimtab.api import HandlerSpec, Script, ScriptHost
 from trimtab.durations import parse_duration
 from trimtab.engine.script import DEFAULT_TIMEOUT, LogEntry
 from trimtab.errors import Fault, ScriptError
-from trimtab.sandbox.javascript.faults import JsError, in_function_body, memory_exceeded, to_fault
+from trimtab.sandbox.javascript.faults import JsError, memory_exceeded, syntax_error_line, to_fault
 from trimtab.sandbox.javascript.interpreter import Answer, Interpreter, JSRuntimeError
 from trimtab.sandbox.javascript.modules import Modules
 from trimtab.sandbox.javascript.packages import Format, Packages
 from trimtab.sandbox.javascript.sources import Source
+from trimtab.sandbox.javascript.syntax import error_column
 from trimtab.sandbox.limits import TimeLimitExceeded
 
 
@@ -83,9 +84,17 @@ class Session:
             {"emit", "settings", *program.bindings},
         )
         self._interpreter = Interpreter(program.prelude, self._start(), self._modules, {**self._answers(), **answers})
-        for source in program.sources.values():
-            formats[source.name] = self._format(source)
-        self.handler = self._load(formats[self._name])
+        try:
+            for source in program.sources.values():
+                formats[source.name] = self._format(source)
+            self.handler = self._load(formats[self._name])
+        except BaseException:
+            self.free()
+            raise
+
+    def free(self) -> None:
+        """Give the interpreter's memory back, without waiting for the garbage collector. The last call."""
+        self._interpreter.free()
 
     def call(self, function: str) -> None:
         """Run the script's ``open`` or ``close``, if it has one, under the default time limit."""
@@ -129,13 +138,36 @@ class Session:
         """Tell CommonJS from ES modules: by the ending, else by whether it compiles as a function's body."""
         if source.name.endswith(".mjs"):
             return "module"
-        error = self._outcome(command("compiles", source=source.text)).error
+        error = self._compile(source.text, "commonjs")
         if error is not None and source.name.endswith(".cjs"):
-            raise ScriptError(in_function_body(error, source.name))
+            fault = Fault(error.name, error.message, source.name, syntax_error_line(error))
+            raise ScriptError(self._with_column(fault, "commonjs"))
         return "module" if error else "commonjs"
 
+    def _compile(self, text: str, form: Format) -> JsError | None:
+        """Compile a text without running it. Returns what is wrong."""
+        if form == "commonjs":
+            return self._outcome(command("compiles", source=text)).error
+        return self._outcome(command("load", id=self._modules.probe(text), format=form)).error
+
+    def _with_column(self, fault: Fault, form: Format) -> Fault:
+        """Add the column to a fault of a text that does not compile."""
+        source = self._program.sources.get(fault.file or "")
+        if fault.name != "SyntaxError" or fault.line is None or fault.column or source is None or source.mappings:
+            return fault
+
+        def same(text: str) -> bool:
+            error = self._compile(text, form)
+            return error is not None and (error.message, syntax_error_line(error)) == (fault.message, fault.line)
+
+        column = error_column(source.text, fault.line, fault.message, same)
+        return msgspec.structs.replace(fault, column=column)
+
     def _load(self, form: Format) -> HandlerSpec:
-        value = self._settled("the top level", command("load", id=self._name, format=form))
+        try:
+            value = self._settled("the top level", command("load", id=self._name, format=form))
+        except ScriptError as error:
+            raise ScriptError(self._with_column(error.fault, "module")) from None
         names = msgspec.convert(value, _Names)
         try:
             timeout = DEFAULT_TIMEOUT if names.timeout is None else parse_duration(names.timeout)

@@ -1,17 +1,14 @@
-"""Regular expressions: what matches, what is refused, and that nothing takes long."""
+"""Regular expressions: what matches, what is refused with which reason, and that every pattern is answered."""
 
 from __future__ import annotations
 
-import re
-import time
+import subprocess
+import sys
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from trimtab.expressions import ExpressionError, compile_expression
-from trimtab.expressions.patterns import PatternError
-from trimtab.expressions.regex import matcher
+from trimtab.expressions import EvaluationError, ExpressionError, compile_expression
+from trimtab.expressions.regex import PatternError, matcher
 
 
 @pytest.mark.parametrize(
@@ -24,27 +21,27 @@ from trimtab.expressions.regex import matcher
         (r"bus$", "bus\n", False),
         (r"(?i)BUS-\d+", "bus-7", True),
         (r"a.c", "a\nc", False),
-        (r"a.c", "a\u2028c", False),
         (r"(?s)a.c", "a\nc", True),
         (r"\d+", "٣", False),
         (r"\w+", "größe", False),
+        (r"\p{L}+", "größe", True),
+        (r".*\bbus\b.*", "a bus.", True),
+        (r".*\bbus\b.*", "a business", False),
         (r"[\u4e00-\u9fa5]+", "公共汽车", True),
+        (r"\\u0041", r"\u0041", True),
+        (r"\x{1F600}", "😀", True),
         (r"[^@\s]+@[^@\s]+\.[a-z]{2,}", "me@example.org", True),
         (r"(\d{1,3}\.){3}\d{1,3}", "10.0.0.255", True),
         (r"(\d{1,3}\.){3}\d{1,3}", "10.0.0.2555", False),
-        (r"a{2}b{1,2}c{2,}", "aabbcccc", True),
-        (r"a{2}b{1,2}c{2,}", "aabbbcc", False),
-        (r"x{0,2}", "", True),
-        (r"x{,2}y", "xxxy", False),
-        (r"(?:ab|cd)+?", "abcdab", True),
-        (r"(?P<name>a|b)c", "bc", True),
+        (r"(?<name>a|b)c", "bc", True),
         (r"[]a]{2}", "]a", True),
-        (r"[^]a]", "]", False),
+        (r"[\]]a[b]", "]ab", True),
+        (r"[\[&\&]+", "[&&", True),
         (r"a\/b\x41\.", "a/bA.", True),
-        (r"a{x}", "a{x}", True),
         (r"", "", True),
-        (r"(^a|b$)", "b", True),
         (r"(|a)+", "aaa", True),
+        (r".", "\ud800", True),
+        (r"a", "\ud800", False),
     ],
 )
 def test_a_pattern_matches_the_whole_string_as_in_java(pattern: str, subject: str, matches: bool) -> None:
@@ -57,9 +54,15 @@ def test_nil_matches_nothing_and_what_is_no_string_is_a_type_error() -> None:
     assert expression.test({"a": None}) is False
     assert expression.errors == 0
     assert expression.test({"a": 1}) is False
-    assert expression.last_error == "expected a string of at most 10000 characters for =~, got number 1"
-    assert expression.test({"a": "x" * 10_001}) is False
-    assert expression.errors == 2
+    assert expression.last_error == "expected a string of at most 100000 characters for =~, got number 1"
+    assert expression.errors == 1
+
+
+def test_a_string_that_is_too_long_is_an_error() -> None:
+    matches = matcher("x*")
+    assert matches("x" * 100_000) is True
+    with pytest.raises(EvaluationError, match="at most 100000 characters for =~, got one of 100001"):
+        matches("x" * 100_001)
 
 
 def test_a_string_may_be_a_pattern() -> None:
@@ -69,76 +72,58 @@ def test_a_string_may_be_a_pattern() -> None:
 @pytest.mark.parametrize(
     ("pattern", "reason"),
     [
-        ("(", "missing .*, unterminated subpattern"),
-        ("*a", "nothing to repeat"),
-        (r"\p{L}", r"bad escape \\p"),
-        ("[a-z&&[^b]]", "Possible set"),
-        (r"(a)\1", "back references are not supported"),
-        (r"\bword\b", r"\\b and back references are not supported"),
-        ("(?=a)a", "look-around"),
-        ("(?<!a)b", "look-around"),
-        ("(?x)a b", "look-around, flags"),
-        ("a(?i:b)", "look-around, flags"),
-        ("(?>a)", "look-around, flags"),
-        ("a*+", "possessive .* is not supported"),
-        ("a^b", "can only stand at the beginning"),
-        ("(a$)*b", "can only stand at the end"),
-        ("a{1001}", "at most 1000 characters with all its repetitions"),
-        ("((a{99}){99}){99}", "at most 1000 characters with all its repetitions"),
-        ("(a?b?c?d?){250}", "too many of its characters can follow each other"),
-        ("a{99999999999999999999}", "repetition number is too large"),
-        ("a" * 501, "at most 500 characters, got 501"),
-        ("a)", "unbalanced parenthesis"),
+        ("(", r"got /(/: missing ): ("),
+        ("é(", r"got /é(/: missing ): é("),
+        ("*a", "no argument for repetition operator: *"),
+        ("[a-z&&[^b]]", r"expected no class within a class, got /[a-z&&[^b]]/; write \[ or \&"),
+        ("[[:alpha:]]", "expected no class within a class"),
+        (r"(a)\1", r"invalid escape sequence: \1; write \\ for a backslash"),
+        (r"a\Z", r"invalid escape sequence: \Z; write \\ for a backslash, \z for the end"),
+        (r"\ud83d\ude00", r"invalid escape sequence: \u; write \\ for a backslash, \z for the end, \x{1F600}"),
+        ("(?=a)a", "invalid perl operator: (?=; look-around, atomic groups and the like are not supported; use !, &&"),
+        ("(?<!a)b", "invalid perl operator: (?<!; look-around"),
+        ("(?>a)", "invalid perl operator: (?>; look-around, atomic groups"),
+        ("a*+", "bad repetition operator: *+; possessive repetition is not supported; leave out the last sign"),
+        ("((a{99}){99}){99}", "invalid repetition size: {99}; repeat at most 1000 times in all"),
+        (r"\pL{500}", "pattern too large - compile failed; repeat less"),
+        ("a" * 501, "expected a pattern of at most 500 characters, got 501"),
     ],
 )
 def test_a_pattern_that_cannot_run_safely_is_refused_with_the_reason(pattern: str, reason: str) -> None:
-    with pytest.raises(PatternError, match=reason):
+    with pytest.raises(PatternError) as caught:
         matcher(pattern)
+    assert reason in str(caught.value)
 
 
-def test_a_bad_pattern_is_refused_at_its_column() -> None:
-    with pytest.raises(ExpressionError, match=r"^column 16: expected a regular expression, got /\[/: unterminated"):
-        compile_expression("a == 1 && b =~ /[/")
+def test_a_bad_pattern_is_refused_at_its_column_and_nothing_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ExpressionError, match=r"^column 16: expected a regular expression, got /\(/: missing \)"):
+        compile_expression("a == 1 && b =~ /(/")
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(
-    "pattern",
-    ["(a+)+b", "(a|a)*b", "(a|aa)+$", "(.*a){20}", ".*.*.*.*=", ".*a.*b.*c.*d.*", "a?" * 100 + "a" * 100, "(x+x+)+y"],
+    ("pattern", "matches"),
+    [
+        ("(a+)+$", True),
+        ("(a+)+b", False),
+        ("(a|aa)+b", False),
+        ("(.*a){20}", True),
+        ("a?" * 100 + "a" * 100, False),
+        ("(x+x+)+y", False),
+        (".*a.{300}", True),
+    ],
 )
-@pytest.mark.parametrize("unit", ["a", "ab", "abcd", "x", "a="])
-def test_no_pattern_takes_more_than_linear_time(pattern: str, unit: str) -> None:
-    matches = matcher(pattern)
-    began = time.process_time()
-    matches((unit * 10_000)[:9_999] + "\n")
-    assert time.process_time() - began < 2
+def test_a_pattern_that_would_never_end_with_backtracking_is_answered(pattern: str, matches: bool) -> None:
+    assert matcher(pattern)("a" * 50_000) is matches
 
 
-_CHARS = st.sampled_from(["a", "b", ".", r"\d", "[ab]", "[^a]", r"\.", "é"])
-_PATTERNS = st.recursive(
-    _CHARS,
-    lambda inner: st.one_of(
-        st.tuples(inner, inner).map("".join),
-        st.tuples(inner, inner).map(lambda pair: f"({pair[0]}|{pair[1]})"),
-        st.tuples(inner, st.sampled_from(["*", "+", "?", "{2}", "{1,2}", "{2,}", "{0,3}", "*?"])).map(
-            lambda pair: f"(?:{pair[0]}){pair[1]}"
-        ),
-    ),
-    max_leaves=6,
-)
-
-
-@settings(deadline=None)
-@given(_PATTERNS, st.lists(st.text("ab1.é", max_size=6), max_size=10))
-def test_the_automaton_agrees_with_python(pattern: str, subjects: list[str]) -> None:
-    matches, reference = matcher(pattern), re.compile(pattern, re.ASCII)
-    for subject in subjects:
-        assert matches(subject) is (reference.fullmatch(subject) is not None)
-
-
-def test_steps_that_are_no_longer_kept_are_found_anew() -> None:
-    matches = matcher(".*a.{12}")
-    subject = "".join("ab"[(number * number // 7) % 2] for number in range(9_000))
-    expected = re.fullmatch(".*a.{12}", subject) is not None
-    assert matches(subject) is expected
-    assert matches("".join(chr(0x4E00 + number) for number in range(6_000))) is False
-    assert matches("a" + "b" * 12) is True
+def test_the_library_is_loaded_only_when_a_pattern_is_compiled() -> None:
+    code = """if True:
+        import sys
+        from trimtab.expressions import compile_expression
+        compile_expression("a == 1")
+        assert "re2" not in sys.modules
+        compile_expression("a =~ /b/")
+        assert "re2" in sys.modules
+    """
+    subprocess.run([sys.executable, "-c", code], check=True)

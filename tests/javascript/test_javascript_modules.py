@@ -96,10 +96,10 @@ def test_require_of_an_es_module_says_what_to_do() -> None:
 
 def test_faults_in_commonjs_files_name_the_right_file_and_line() -> None:
     script = load(
-        "const a = require('./_a'), b = require('./_b');\n\nfunction handle(e) {\n  e === 1 ? a() : e === 2 ? b() : null.x;\n}",
+        "const a = require('./_a'), b = require('./_b');\n\nfunction handle(e) {\n  [a, b, (c) => c.x][e]();\n}",
         {"_a.js": "\nmodule.exports = () => { null.x; };", "_b.js": "\n\n\nmodule.exports = () => { null.x; };"},
     )
-    faults = handle(script, 1, 2, 3).faults
+    faults = handle(script, 0, 1, 2).faults
     assert [place(faults[index])[:2] for index in range(3)] == [("_a.js", 2), ("_b.js", 4), ("script.js", 4)]
 
 
@@ -145,7 +145,8 @@ def test_packages_of_both_forms_are_imported_and_required(scripts: Path) -> None
         lib__half_js="module.exports = (x) => x / 2 + require('../zero.json').zero;", zero_json='{"zero": 0}',
     )  # fmt: skip
     package(
-        scripts, "modern", {"type": "module", "exports": {".": {"import": "./i.js", "default": "./no.js"}, "./sub": "./s.js"}},
+        scripts, "modern",
+        {"type": "module", "exports": {".": {"import": "./i.js", "default": "./no.js"}, "./sub": "./s.js"}},
         i_js="import { twice } from 'common'; export default (x) => twice(x) * 2;", s_js="export const sub = 'sub';",
     )  # fmt: skip
     package(
@@ -170,7 +171,10 @@ def test_packages_of_both_forms_are_imported_and_required(scripts: Path) -> None
 def test_the_nearest_node_modules_folder_wins(scripts: Path) -> None:
     package(scripts, "@own/which", None, index_js="module.exports = 'far';")
     package(scripts / "alarms", "@own/which", None, index_js="module.exports = 'near';")
-    source = 'import which from "@own/which"; import { emit } from "trimtab"; export function handle() { emit("out", which); }'
+    source = """
+        import which from "@own/which"; import { emit } from "trimtab";
+        export function handle() { emit("out", which); }
+    """
     assert run_once(scripts, source) == "near"
     assert run_once(scripts, source, "other/x.js") == "far"
 

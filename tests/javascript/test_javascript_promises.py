@@ -85,7 +85,7 @@ def test_a_rejection_that_nothing_handles_is_logged_and_harms_no_event() -> None
     script = lab.load(IMPORT + "export function handle(e) { Promise.reject(new Error('alone')); emit('out', e); }")
     assert emitted(handle(script, 1, 2)) == [(0, 1), (1, 2)]
     assert [entry.level for entry in lab.log] == ["error"]
-    assert "script.js:2:53: Error: alone" in lab.log[0].message
+    assert "script.js:2:48: Error: alone" in lab.log[0].message
 
 
 def test_what_is_emitted_after_the_event_has_ended_is_refused_in_the_log() -> None:

@@ -40,7 +40,7 @@ def test_types_are_taken_away_and_faults_name_the_place_in_what_was_written(lab:
     assert script.handlers == (HandlerSpec("handle", timeout=0.1),)
     run = handle(script, {"x": 1}, {"x": 2})
     assert emitted(run) == [(0, [1, 1])]
-    assert place(run.faults[1]) == ("colors.ts", 9, 50)
+    assert place(run.faults[1]) == ("colors.ts", 9, 49)
 
 
 def test_a_syntax_error_has_its_line_and_column(lab: Lab) -> None:
@@ -72,7 +72,7 @@ def test_what_is_in_the_cache_is_not_compiled_again_by_another_engine(lab: Lab, 
     start = perf_counter()
     script = Lab(cache=cache, engine=JavaScriptEngine()).load(SOURCE, name="other_name.ts")
     assert perf_counter() - start < 0.2  # loading the compiler alone takes longer
-    assert place(handle(script, {"x": 2}).faults[0]) == ("other_name.ts", 9, 50)
+    assert place(handle(script, {"x": 2}).faults[0]) == ("other_name.ts", 9, 49)
 
 
 def test_a_spoiled_cache_is_computed_anew(lab: Lab, tmp_path: Path) -> None:
