@@ -6,7 +6,6 @@ A plugin is a module or object with functions marked :data:`hookimpl`; the hooks
 
 from __future__ import annotations
 
-import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,6 +33,8 @@ from trimtab.errors import (
 )
 
 if TYPE_CHECKING:
+    import asyncio  # lanes load this module too, and have no use for it
+
     from starlette.routing import BaseRoute
 
 __all__ = [

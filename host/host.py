@@ -6,19 +6,16 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import structlog
-from starlette.routing import BaseRoute
 
 from trimtab.api import Discoverer, Notice, SourceError, TrimtabError
 from trimtab.artifacts.names import is_library
 from trimtab.artifacts.store import FILE_NAME, ArtifactStore
 from trimtab.config import Config, expand_settings
-from trimtab.control.app import create_app
 from trimtab.control.endpoint import lock, published, token
-from trimtab.control.server import serving
 from trimtab.deploy.changeset import SETTINGS
 from trimtab.deploy.deployer import Deployer
 from trimtab.deploy.discoverers import find_discoverers
@@ -30,6 +27,9 @@ from trimtab.runtime.dead_letters import DeadLetters
 from trimtab.runtime.replay import Replayer
 from trimtab.runtime.stats import ScriptStats
 from trimtab.runtime.stream import Stream
+
+if TYPE_CHECKING:
+    from starlette.routing import BaseRoute
 
 SCAN_AGAIN = 1.0
 """Seconds until a discoverer that failed is asked again."""
@@ -85,8 +85,12 @@ class Host:
         self._stream.loaded = self._deployer.loaded
         self._replayer = Replayer(self._stream, self.store, self._config.sources)
         self._discoverers = find_discoverers(self._config, self._plugins)
-        self.source_routes = self._stream.source_routes
         async with self._stream:
+            # Imported while the lanes start: the web server takes as long to import as they take to come up.
+            from trimtab.control.app import create_app
+            from trimtab.control.server import serving
+
+            self.source_routes = self._stream.source_routes
             await self._deployer.learn()
             await self._deployer.start(self._discoverers)
             listen = self._config.listen

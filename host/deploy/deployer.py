@@ -126,6 +126,7 @@ class Deployer:
                 await self._deploy(attempt, left_out)
                 return
             except ChangeRefused as refusal:
+                self._refused |= _digests(changes)
                 culprits = {name: fault for name, fault in refusal.faults.items() if name in changes}
                 left_out |= culprits or explain(changes, refusal)
                 changes = {name: content for name, content in changes.items() if name not in left_out}
@@ -281,9 +282,9 @@ class Deployer:
             try:
                 await self._lanes.prepare(plan)
             except LaneDied as error:
-                raise ChangeRefused({n: Fault("LaneDied", str(error), n) for n in plan.reload}) from error
+                raise _died(plan, error) from error
         with attempt.step("commit"):
-            records = attempt.records({}) | _left_out(left_out)
+            records = attempt.records({}) | self._left_out(left_out)
             self._store.record_committed(attempt.reason, records, attempt.seconds)
             self._take(attempt, loaded, plan.generation)
             await self._lanes.commit(plan)
@@ -341,22 +342,25 @@ class Deployer:
         self.loaded.update(loaded)
 
     def _refuse(self, attempt: _Attempt, faults: Mapping[str, Fault]) -> None:
-        records = attempt.records(faults) | _left_out(
-            {n: f for n, f in faults.items() if n not in attempt.effect.kinds}
-        )
+        others = {name: fault for name, fault in faults.items() if name not in attempt.effect.kinds}
+        records = attempt.records(faults) | self._left_out(others)
         number = self._store.record_refused(attempt.reason, records, attempt.seconds)
         self.errors.update(faults)
-        self._refused.update({name: digest(content) for name, content in attempt.changes.items()})
-        notice = Notice(number, attempt.reason, attempt.effect.kinds, faults, attempt.seconds)
-        self._notify("trimtab_change_refused", notice)
+        self._refused |= {**others, **_digests(attempt.changes)}
+        kinds = {name: record.kind for name, record in records.items()}
+        self._notify("trimtab_change_refused", Notice(number, attempt.reason, kinds, faults, attempt.seconds))
+
+    def _left_out(self, faults: Mapping[str, Fault]) -> dict[str, Change]:
+        """What the history keeps of artifacts that were not staged."""
+        return {n: Change("changed" if n in self.active else "added", None, fault) for n, fault in faults.items()}
 
 
 def _died(plan: Plan, error: LaneDied) -> ChangeRefused:
-    return ChangeRefused(dict.fromkeys(plan.reload, Fault("LaneDied", str(error))))
+    return ChangeRefused({name: Fault("LaneDied", str(error), name) for name in plan.reload})
 
 
-def _left_out(faults: Mapping[str, Fault]) -> dict[str, Change]:
-    return {name: Change("added", None, fault) for name, fault in faults.items()}
+def _digests(changes: Changes) -> dict[str, str | None]:
+    return {name: digest(content) for name, content in changes.items()}
 
 
 def _hash(version: Version | None) -> str | None:

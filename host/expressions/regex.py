@@ -6,7 +6,8 @@ The syntax is RE2's (https://github.com/google/re2/wiki/Syntax) and ``\\u0041``.
   ``\\Z``, ``\\h``, ``\\R`` and flags other than ``i``, ``m``, ``s`` and ``U``.
 - Classes within classes, such as ``[a-z&&[^b]]``, are refused: RE2 would take their signs for characters.
 - ``.`` leaves out ``\\n`` only, not ``\\r`` and the line ends of Unicode; ``\\s`` leaves out the vertical tab.
-- ``(?i)`` knows all of Unicode, not ASCII only. ``\\d``, ``\\w``, ``\\s`` and ``\\b`` know ASCII only, as in Java.
+- ``(?i)`` knows all of Unicode, not ASCII only. ``\\d``, ``\\w``, ``\\s`` and ``\\b`` know ASCII only, as in Java 19.
+- ``{,2}``, which Java refuses, stands for itself.
 - ``(?U)`` makes repetition lazy, which no match of a whole string shows, and does not change the classes.
 """
 
@@ -26,11 +27,15 @@ MAX_MEMORY = 2**20
 MAX_SUBJECT = 100_000
 """Characters that a string may have to be matched: the time is linear, but in the pattern's size too."""
 
-_ESCAPE = re.compile(r"\\(?:u(?![dD][89a-fA-F])([0-9a-fA-F]{4})|.)", re.DOTALL)  # no halves of surrogate pairs
+# An escape; as a group the digits of one that RE2 lacks, unless it is half a character as Java writes them.
+_ESCAPE = re.compile(r"\\(?:u(?![dD][89a-fA-F])([0-9a-fA-F]{4})|.)", re.DOTALL)
 _NESTED = re.compile(r"\[\^?\]?[^\]]*(?:\[|&&)")
 _HINTS = {
     "invalid perl operator": "look-around, atomic groups and the like are not supported; use !, && and several =~",
-    "invalid escape sequence": r"write \\ for a backslash, \z for the end, \x{1F600} for a character; \1 and \k are not supported",
+    "invalid escape sequence": (
+        r"write \\ for a backslash, \z for the end, \x{1F600} for a character; "
+        r"back references such as \1 are not supported: write out what they repeat"
+    ),
     "bad repetition operator": "possessive repetition is not supported; leave out the last sign",
     "pattern too large - compile failed": "repeat less, or use several =~",
     "invalid repetition size": "repeat at most 1000 times in all",

@@ -27,7 +27,8 @@ async def check(start: Callable[[], Awaitable[Worker]], plan: Plan) -> Checked:
     if isinstance(checked, wire.Checked):
         return checked.loaded, checked.faults
     if len(plan.reload) == 1:
-        return {}, {plan.reload[0]: checked}
+        name = plan.reload[0]
+        return {}, {name: msgspec.structs.replace(checked, file=name)}
     loaded: dict[str, LoadedScript] = {}
     faults: dict[str, Fault] = {}
     for name in plan.reload:

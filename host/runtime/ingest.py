@@ -57,7 +57,7 @@ class Ingest(SourceContext):
             return nothing
         count = records.data.count(b"\n") + 1
         self._counts.received += count
-        delivery = await self._router.route(self.name, records, time.time_ns() // 1_000_000)
+        delivery = await self._router.route(self.name, records, count, time.time_ns() // 1_000_000)
         delivery.done.add_done_callback(lambda _done: self._handled(count))
         return delivery.done
 

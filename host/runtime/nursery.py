@@ -25,6 +25,9 @@ from trimtab.plugin_manager import Plugins
 from trimtab.runtime import lane, scratch
 from trimtab.runtime.wire import Setup
 
+COLLECT = (20_000, 20, 20)
+"""Thresholds of the workers' garbage collector: a batch makes thousands of objects that die with it."""
+
 Role = Callable[[socket.socket, int, Setup, Plugins], None]
 ROLES: dict[bytes, Role] = {b"L": lane.run, b"C": scratch.run}
 
@@ -52,6 +55,7 @@ def main() -> None:
     compile_expression("true")
     gc.collect()
     gc.freeze()  # pages with frozen objects stay shared with the workers
+    gc.set_threshold(*COLLECT)
     _Nursery(control, setup, plugins).run()
 
 

@@ -50,15 +50,15 @@ class Router:
             lane.cut(cut)
         return cuts
 
-    async def route(self, source: str, records: Records, arrival: int) -> Delivery:
-        """Bring records, which are JSON texts by now, to their lanes; waits while these have no room."""
+    async def route(self, source: str, records: Records, count: int, arrival: int) -> Delivery:
+        """Bring ``count`` records, which are JSON texts by now, to their lanes; waits while these have no room."""
         delivery = Delivery()
         batch = Batch(
             id=0,
             generation=0,
             source=source,
             data=records.data,
-            count=records.data.count(b"\n") + 1,
+            count=count,
             arrival=arrival,
             partition=records.partition,
             start=records.start,

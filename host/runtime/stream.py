@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import structlog
-from starlette.routing import BaseRoute
 
 from trimtab.api import SinkContext, SinkError, Source
 from trimtab.config import Config, SourceConfig
@@ -28,6 +28,9 @@ from trimtab.runtime.stats import ScriptStats
 from trimtab.runtime.supervisor import Lane
 from trimtab.runtime.wire import Setup
 from trimtab.runtime.work import Work
+
+if TYPE_CHECKING:
+    from starlette.routing import BaseRoute
 
 LANE_MEMORY = 512 << 20
 """Bytes that the scripts of one lane may take."""

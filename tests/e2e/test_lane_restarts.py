@@ -32,7 +32,7 @@ LEAK = """
 from trimtab import emit
 held = []
 def handle(event, ctx):
-    held.append(b"x" * 2_000_000)
+    held.append(b"x" * 50_000)
     emit("out", [len(held), event["n"]])
 def close():
     with open({marker!r}, "a") as file:
@@ -135,14 +135,14 @@ def test_a_lane_whose_python_scripts_leak_is_replaced_before_memory_runs_out(tmp
     project.save("leak.py", LEAK.format(marker=str(marker)))
     numbers = Numbers(project)
     with running(project):
-        numbers.send(600)
+        numbers.send(25_000)
         rows = numbers.all_out()
         status = project.status()
         assert project.letters() == []
         assert project.stop() == 0
-    assert [row[-1] for row in rows] == list(range(600))
+    assert [row[-1] for row in rows] == list(range(25_000))
     assert status["lanes"][0]["restarts"] == len(project.logged("recycled")) >= 2
-    assert sum(map(int, marker.read_text().split())) == 600, "each instance was closed, after its last event"
+    assert sum(map(int, marker.read_text().split())) == 25_000, "each instance was closed, after its last event"
 
 
 def test_a_javascript_script_that_leaks_costs_single_events_and_is_rebuilt(tmp_path: Path) -> None:

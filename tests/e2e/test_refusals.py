@@ -180,7 +180,7 @@ BAD = [
     ),
     library("library with a syntax error", "_lib.js", 'export const VERSION = "v2";\nlet ;\n', "_lib.js:2:"),
     library("library with a syntax error", "_lib.py", 'VERSION = "v2"\nx = = 1\n', "_lib.py:2:5: SyntaxError"),
-    library("library that throws", "_lib.js", 'throw new Error("no");\n', "_lib.js:1:", "Error: no"),
+    library("library that throws", "_lib.js", 'export const VERSION = "v2";\nthrow new Error("no");\n', "_lib.js:2:", "Error: no"),
     library("library that throws", "_lib.py", 'raise ValueError("no")\n', "_lib.py:1:1: ValueError: no"),
     library("library without a name in use", "_lib.js", "export const OTHER = 1;\n", "work.js:3:", "VERSION"),
     library("library without a name in use", "_lib.py", "OTHER = 1\n", "work.py:3:1: ImportError", "VERSION"),

@@ -78,6 +78,7 @@ def test_a_string_may_be_a_pattern() -> None:
         ("[a-z&&[^b]]", r"expected no class within a class, got /[a-z&&[^b]]/; write \[ or \&"),
         ("[[:alpha:]]", "expected no class within a class"),
         (r"(a)\1", r"invalid escape sequence: \1; write \\ for a backslash"),
+        (r"(a)\1", r"back references such as \1 are not supported: write out what they repeat"),
         (r"a\Z", r"invalid escape sequence: \Z; write \\ for a backslash, \z for the end"),
         (r"\ud83d\ude00", r"invalid escape sequence: \u; write \\ for a backslash, \z for the end, \x{1F600}"),
         ("(?=a)a", "invalid perl operator: (?=; look-around, atomic groups and the like are not supported; use !, &&"),
