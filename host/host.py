@@ -97,7 +97,7 @@ class Host:
             app = create_app(self, token(self._config.state))
             async with serving(app, listen.host, listen.port) as url:
                 with published(self._config.state, url):
-                    self._log.info("listening", url=url, generation=self._deployer.generation)
+                    self._log.info(self._what_runs(), url=url)
                     await self._serve()
 
     async def _serve(self) -> None:
@@ -200,6 +200,11 @@ class Host:
     def replay(self, ids: Sequence[int], version: str | None) -> AsyncIterator[dict[str, Any]]:
         """Replay dead letters. Raises :class:`UsageError` for an unknown version."""
         return self._replayer.replay(ids, version)
+
+    def _what_runs(self) -> str:
+        deployer = self._deployer
+        scripts = ", ".join(f"{name} {script.version[:12]}" for name, script in sorted(deployer.loaded.items()))
+        return f"listening; generation {deployer.generation} runs {scripts or 'no script yet'}"
 
     def _scripts(self) -> list[dict[str, Any]]:
         deployer = self._deployer
