@@ -120,6 +120,7 @@ class Deployer:
 
     async def _first(self, changes: Changes, origins: Mapping[str, str], left_out: dict[str, Fault]) -> None:
         """Commit as much of a change set as can run."""
+        self._refused |= left_out
         while changes:
             attempt = self._stage("start", changes, origins)
             try:

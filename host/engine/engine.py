@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -132,16 +133,30 @@ class Engine:
             for active in kept:
                 active.instance.settings_changed()
 
-    def restore(self, plan: Plan) -> dict[str, Fault]:
+    def restore(
+        self,
+        plan: Plan,
+        broken: Mapping[str, Fault] = MappingProxyType({}),
+        entering: Callable[[str], None] = lambda _name: None,
+    ) -> dict[str, Fault]:
         """Prepare and commit what was committed before, in a process that starts anew.
 
         A script that can no longer be loaded or opened does not keep the others from running: it stands in with
         its fault, which each of its events then fails with. Returns those faults, by name.
+
+        ``broken``: scripts that are not even tried, with their faults. ``entering`` is told the name of each that is.
         """
         files = self._next_files(plan)
+        loaded: dict[str, _Active] = {}
+        faults = {name: fault for name, fault in broken.items() if name in plan.reload}
         with _Swapped(self._host, plan.settings):
-            loaded, faults = self._load_all(plan, files)
-            faults |= self._open_all(loaded)
+            for name in sorted(set(plan.reload) - faults.keys()):
+                entering(name)
+                try:
+                    loaded[name] = self._load(Script.of(name, files[name]), files)
+                    loaded[name].instance.open()
+                except ScriptError as error:
+                    faults[name] = error.fault
         for name, fault in faults.items():
             loaded[name] = _broken(Script.of(name, files[name]), fault, loaded.get(name))
         self._candidate = _Candidate(plan, files, loaded)

@@ -54,8 +54,8 @@ class _Lane:
             case wire.Commit(generation):
                 self._engine.commit()
                 self._channel.send(wire.Committed(generation, {}))
-            case wire.Restore(plan):
-                self._channel.send(wire.Committed(plan.generation, self._engine.restore(plan)))
+            case wire.Restore(plan, broken):
+                self._channel.send(wire.Committed(plan.generation, self._engine.restore(plan, broken, self._enter)))
             case wire.Abort():
                 self._engine.abort()
             case wire.Replay(batch, name, source):
@@ -63,8 +63,7 @@ class _Lane:
 
     def _process(self, batch: Batch) -> None:
         started = time.perf_counter_ns()
-        entering = (lambda script: self._channel.send(wire.Entering(script))) if batch.isolated else None
-        result = self._engine.process(batch, entering)
+        result = self._engine.process(batch, self._enter if batch.isolated else None)
         self._channel.send(wire.Done(batch.id, result, time.perf_counter_ns() - started))
 
     def _replay(self, batch: Batch, script: Script) -> None:
@@ -73,6 +72,9 @@ class _Lane:
         except ScriptError as error:
             result = _all_failed(batch, script, error.fault)
         self._channel.send(wire.Done(batch.id, result, 0))
+
+    def _enter(self, script: str) -> None:
+        self._channel.send(wire.Entering(script))
 
     def _send_logs(self) -> None:
         if self._entries:

@@ -82,6 +82,9 @@ class Lane:
         self._worker: Worker | None = None
         self._preparing: _Preparing | None = None
         self._entered: str | None = None
+        self._died_opening: str | None = None
+        self._broken: dict[str, Fault] = {}
+        """Scripts that took the process down twice while it opened them again: it runs without them."""
         self._passing_on = False
         self._recycling = False
         self._deaths = 0
@@ -143,6 +146,8 @@ class Lane:
             await self._preparing.answer
         finally:
             self._preparing = None
+        for name in plan.reload:
+            self._broken.pop(name, None)
 
     def abort(self) -> None:
         """Drop what was prepared."""
@@ -176,7 +181,7 @@ class Lane:
     def _send_cut(self, plan: Plan) -> None:
         """Switch to the prepared generation; a process that was started since it was prepared must load it first."""
         prepared, self._prepared = self._prepared == plan.generation, None
-        self._send(wire.Commit(plan.generation) if prepared else wire.Restore(plan))
+        self._send(wire.Commit(plan.generation) if prepared else wire.Restore(plan, self._broken))
 
     def _may_send(self, item: Work | Cut) -> bool:
         if not self._flight:
@@ -221,8 +226,7 @@ class Lane:
         worker = self._worker = await self._owner.start_worker()
         try:
             if self.generation:
-                worker.send(wire.Restore(self._owner.plan_of(self.generation)))
-                self._report_unrestored(await worker.receive())
+                await self._restore(worker)
             self.state = "running"
             self._ready.set()
             self._pump()
@@ -237,10 +241,17 @@ class Lane:
             status = await worker.ended
             self._killed_because = self._killed_because or _describe(status)
 
-    def _report_unrestored(self, answer: wire.FromLane | None) -> None:
-        if isinstance(answer, wire.Committed):
-            for script, fault in answer.faults.items():
-                self._owner.lane_event(self, "script not restored", f"{script}: {fault}")
+    async def _restore(self, worker: Worker) -> None:
+        worker.send(wire.Restore(self._owner.plan_of(self.generation), self._broken))
+        while isinstance(message := await worker.receive(), wire.Entering):
+            self._entered = message.script
+        if isinstance(message, wire.Committed):
+            self._report_unrestored(message)
+
+    def _report_unrestored(self, answer: wire.Committed) -> None:
+        self._entered = None
+        for script, fault in answer.faults.items():
+            self._owner.lane_event(self, "script not restored", f"{script}: {fault}")
 
     async def _listen(self, worker: Worker) -> None:
         while True:
@@ -337,6 +348,7 @@ class Lane:
         """After the process ended: bring the work under way back into the queue, and wait a little."""
         reason, self._killed_because = self._killed_because or "ended", None
         recycled, self._recycling = self._recycling, False
+        entered, self._entered = self._entered, None
         self.restarts += 1
         self._owner.lane_event(self, "recycled" if recycled else "died", reason)
         if self._preparing is not None and not self._preparing.answer.done():
@@ -344,7 +356,9 @@ class Lane:
         again = list(self._flight)
         if again and isinstance(suspect := again[0], Work) and not recycled:
             # It stays in the flight meanwhile: nobody must take the lane for drained.
-            again[:1] = await self._second_try(suspect, reason)
+            again[:1] = await self._second_try(suspect, entered, reason)
+        elif entered is not None:
+            self._failed_opening(entered, reason)
         self._flight.clear()
         self._passing_on = False
         self._queue.extendleft(reversed(again))
@@ -355,9 +369,14 @@ class Lane:
             if self._deaths > 1:
                 await asyncio.sleep(min(MOST_BACK_OFF, BACK_OFF * 2**self._deaths))
 
-    async def _second_try(self, suspect: Work, reason: str) -> list[Work]:
+    def _failed_opening(self, script: str, reason: str) -> None:
+        """Do without a script that took the process down twice, so that the others can run."""
+        if script == self._died_opening:
+            self._broken[script] = Fault("LaneDied", f"the lane process {reason} while it opened the script again")
+        self._died_opening = script
+
+    async def _second_try(self, suspect: Work, entered: str | None, reason: str) -> list[Work]:
         """Take the events of the batch in hand one by one; give up on the one that has killed a lane twice."""
-        entered, self._entered = self._entered, None
         if not suspect.batch.isolated:
             return list(suspect.singles())
         culprit = entered or suspect.batch.only

@@ -50,9 +50,14 @@ class Commit(msgspec.Struct, tag=True):
 
 
 class Restore(msgspec.Struct, tag=True):
-    """Load and switch to a generation that was committed before. Answer: :class:`Committed`."""
+    """Load and switch to a generation that was committed before.
+
+    Answers: :class:`Entering` for each script, then :class:`Committed`.
+    """
 
     plan: Plan
+    broken: dict[str, Fault]
+    """Scripts that took lanes down while they were opened: not to be tried."""
 
 
 class Abort(msgspec.Struct, tag=True):
@@ -111,7 +116,7 @@ class Done(msgspec.Struct, tag=True):
 
 
 class Entering(msgspec.Struct, tag=True):
-    """The lane is about to run this script on an isolated batch."""
+    """The lane is about to open this script again, or to run it on an isolated batch."""
 
     script: str
 

@@ -37,14 +37,14 @@ class JsError(msgspec.Struct):
         name, colon, message = head.partition(": ")
         if not colon or not name.isidentifier():
             name, message = "Error", head
-        if message == "out of memory":
+        if message == "out of memory" or head == "null":  # no memory was left for an error object
             return memory_exceeded()
         return cls(name, message, f"    at {stack}" if stack else "")
 
 
 def memory_exceeded() -> JsError:
     """Return the error of a script that needs more memory than there is."""
-    message = "expected to stay within the 128 MB of a script, was about to exceed them; keep less in memory"
+    message = "expected to stay within the 128 MB of a script, was about to exceed them; keep less at once"
     return JsError(MEMORY_LIMIT, message)
 
 

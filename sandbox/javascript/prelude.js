@@ -132,8 +132,7 @@
   }
 
   let settingsTree;
-  let settingsRead; // by path, what settings.get found; `absent` where there is nothing
-  const absent = {};
+  let settingsRead; // by path, what settings.get found
 
   function setSettings({ tree }) {
     settingsTree = tree;
@@ -146,7 +145,7 @@
     const parts = apply(split, path, ["."]);
     for (let i = 0; i < parts.length; i++) {
       const inside = typeof value === "object" && value !== null && !isArray(value) && hasOwn(value, parts[i]);
-      if (!inside) return absent;
+      if (!inside) return undefined;
       value = value[parts[i]];
     }
     return value;
@@ -154,9 +153,11 @@
 
   const settings = freeze({
     get(path, otherwise) {
-      let value = settingsRead[path];
-      if (value === undefined) value = settingsRead[path] = readSetting(path);
-      return value === absent ? otherwise : value;
+      const known = settingsRead[path];
+      if (known !== undefined) return known;
+      const value = readSetting(path);
+      if (value === undefined) return otherwise;
+      return (settingsRead[path] = value);
     },
   });
 

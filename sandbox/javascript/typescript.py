@@ -11,6 +11,7 @@ import msgspec
 
 from trimtab.engine.script import Limits
 from trimtab.errors import Fault, ScriptError
+from trimtab.sandbox.javascript.faults import JsError, memory_exceeded
 from trimtab.sandbox.javascript.interpreter import BareInterpreter, JSRuntimeError
 from trimtab.sandbox.javascript.sourcemap import Mappings
 from trimtab.sandbox.javascript.sources import Source
@@ -78,7 +79,9 @@ class TypeScript:
             raise ScriptError(Fault("TimeLimitExceeded", f"compiling TypeScript: {error}", name)) from None
         except (JSRuntimeError, MemoryError) as error:
             self._compiler = None
-            raise ScriptError(Fault("CompilerError", f"the TypeScript compiler failed: {error}", name)) from None
+            reason = JsError.of_text(str(error)) if isinstance(error, JSRuntimeError) else memory_exceeded()
+            message = f"the TypeScript compiler failed: {reason.message}; split a big file"
+            raise ScriptError(Fault(reason.name, message, name)) from None
         if compiled.problem is not None:
             raise ScriptError(Fault("SyntaxError", compiled.problem, name, compiled.line, compiled.column))
         return compiled

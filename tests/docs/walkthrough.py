@@ -24,7 +24,6 @@ AGAIN = 0.2
 """Seconds after which a command that only looks is typed again."""
 
 _LOOKING = re.compile(r"trimtab (status|history|diff|show|doctor|dead-letters (list|show))\b|grep\b|cat\b")
-_FOLDERS = {"js": "scripts", "ts": "scripts", "py": "scripts"}
 
 
 def environment(**more: str) -> dict[str, str]:
