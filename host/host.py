@@ -82,7 +82,6 @@ class Host:
     async def _run(self) -> None:
         self._stream = Stream(self._config, self.dead_letters, self._plan_of, self.store.latest_number())
         self._deployer = Deployer(self.store, self._stream, expand_settings, self._plugins.notify)
-        self._stream.loaded = self._deployer.loaded
         self._replayer = Replayer(self._stream, self.store, self._config.sources)
         self._discoverers = find_discoverers(self._config, self._plugins)
         async with self._stream:
@@ -92,6 +91,7 @@ class Host:
 
             self.source_routes = self._stream.source_routes
             await self._deployer.learn()
+            self._stream.loaded = self._deployer.loaded
             await self._deployer.start(self._discoverers)
             listen = self._config.listen
             app = create_app(self, token(self._config.state))

@@ -35,7 +35,7 @@ class _Lane:
                 return
             self._handle(message)
             self._send_logs()
-            self._close_one()
+            self._close_retired()
             if memory.nearly_full():
                 self._channel.send(wire.Recycling("scripts hold nearly all the memory that a lane may use"))
                 self._stop()
@@ -81,10 +81,12 @@ class _Lane:
             self._channel.send(wire.Logged(self._entries[:]))
             self._entries.clear()
 
-    def _close_one(self) -> None:
-        """Close one old version between two messages, so that no event waits for all of them."""
-        if (closed := self._engine.close_retired()) is not None:
+    def _close_retired(self) -> None:
+        """Close old versions; only one while messages wait, so that no event waits for all of them."""
+        while (closed := self._engine.close_retired()) is not None:
             self._tell_closed(*closed)
+            if self._channel.has_message():
+                return
 
     def _stop(self) -> None:
         for script, fault in self._engine.close():

@@ -19,6 +19,8 @@ WINDOW = 2
 """Batches under way in a lane: one in its hands, the next in its socket, so that it never waits for the host."""
 MOST_EVENTS = 1024
 """In a batch."""
+FIRST_EVENTS = 64
+"""In the first batches of a generation, until they show how long its handlers take."""
 BATCH_SECONDS = 0.005
 """What a batch should take. Two batches and a short queue bound what a commit waits for."""
 GRACE = 2.0
@@ -73,7 +75,7 @@ class Lane:
         self.restarts = 0
         self.generation = generation
         """The generation that its process has confirmed."""
-        self.target = MOST_EVENTS // 2
+        self.target = FIRST_EVENTS
         """Events that make a batch of the wanted duration."""
         self._owner = owner
         self._queue: deque[Work | Cut] = deque()
@@ -132,6 +134,7 @@ class Lane:
     def cut(self, cut: Cut) -> None:
         """Append a cut: what is put in from now on is handled by the cut's generation."""
         self._queue.append(cut)
+        self.target = min(self.target, FIRST_EVENTS)
         self._pump()
 
     async def prepare(self, plan: Plan) -> None:
@@ -225,8 +228,8 @@ class Lane:
         """One process, from its start to its end."""
         worker = self._worker = await self._owner.start_worker()
         try:
-            if self.generation:
-                await self._restore(worker)
+            if self.generation and not await self._restored(worker):
+                return
             self.state = "running"
             self._ready.set()
             self._pump()
@@ -241,12 +244,15 @@ class Lane:
             status = await worker.ended
             self._killed_because = self._killed_because or _describe(status)
 
-    async def _restore(self, worker: Worker) -> None:
+    async def _restored(self, worker: Worker) -> bool:
+        """Bring a new process to the running generation. Returns False if it ended over it."""
         worker.send(wire.Restore(self._owner.plan_of(self.generation), self._broken))
         while isinstance(message := await worker.receive(), wire.Entering):
             self._entered = message.script
-        if isinstance(message, wire.Committed):
-            self._report_unrestored(message)
+        if not isinstance(message, wire.Committed):
+            return False
+        self._report_unrestored(message)
+        return True
 
     def _report_unrestored(self, answer: wire.Committed) -> None:
         self._entered = None

@@ -33,6 +33,14 @@ class Channel:
         body = self._reader.read(length)
         return wire.decode_to_lane(body) if len(body) == length else None
 
+    def has_message(self) -> bool:
+        """Whether (the beginning of) a message is there; never blocks."""
+        self._socket.setblocking(False)
+        try:
+            return bool(self._reader.peek(1))
+        finally:
+            self._socket.setblocking(True)
+
     def send(self, message: wire.FromLane) -> None:
         """Send a message; waits while the host does not read."""
         self._socket.sendall(wire.encode(message))
