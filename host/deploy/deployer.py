@@ -38,14 +38,15 @@ class _Attempt:
 
     reason: Reason
     changes: Changes
-    staged: dict[str, Version]
+    versions: dict[str, Version]
+    """Of what is changed, and of what is reloaded."""
     effect: Effect
     seconds: dict[str, float] = field(default_factory=dict)
 
     def records(self, faults: Mapping[str, Fault]) -> dict[str, Change]:
         """What the history keeps of it."""
         return {
-            name: Change(kind, self.staged[name].seq if name in self.staged else None, faults.get(name))
+            name: Change(kind, self.versions[name].seq if name in self.versions else None, faults.get(name))
             for name, kind in self.effect.kinds.items()
         }
 
@@ -187,7 +188,7 @@ class Deployer:
     async def _roll_back(self, versions: Mapping[str, Version | None], discoverers: Sequence[Discoverer]) -> Notice:
         contents = {name: None if v is None else self._store.content(v.hash) for name, v in versions.items()}
         staged = {name: version for name, version in versions.items() if version is not None}
-        attempt = _Attempt("rollback", contents, staged, effect_of(contents, self.active, self.loaded))
+        attempt = self._attempt("rollback", contents, staged)
         # Held back before anything is recorded: a crash must not let the bad bytes in the folder come back.
         snapshots = [(discoverer, await discoverer.scan()) for discoverer in discoverers]
         for name in versions:
@@ -274,7 +275,12 @@ class Deployer:
         for origin in set(origins.values()):
             contents = {n: c for n, c in changes.items() if c is not None and origins[n] == origin}
             staged |= self._store.stage_all(contents, origin)
-        return _Attempt(reason, changes, staged, effect_of(changes, self.active, self.loaded))
+        return self._attempt(reason, changes, staged)
+
+    def _attempt(self, reason: Reason, changes: Changes, staged: Mapping[str, Version]) -> _Attempt:
+        effect = effect_of(changes, self.active, self.loaded)
+        reloaded = {name: self.active[name] for name, kind in effect.kinds.items() if kind == "reloaded"}
+        return _Attempt(reason, changes, {**staged, **reloaded}, effect)
 
     async def _deploy(self, attempt: _Attempt, left_out: Mapping[str, Fault]) -> Notice:
         """Check, prepare, commit. Raises :class:`ChangeRefused`; then everything is as before."""
@@ -330,8 +336,8 @@ class Deployer:
         """Make the attempt the running generation, in the books."""
         self.generation = generation
         for name in attempt.changes:
-            if name in attempt.staged:
-                self.active[name] = attempt.staged[name]
+            if name in attempt.versions:
+                self.active[name] = attempt.versions[name]
             else:
                 self.active.pop(name, None)
                 self.loaded.pop(name, None)
@@ -369,7 +375,8 @@ def _hash(version: Version | None) -> str | None:
 
 
 def _came_by_rollback(store: ArtifactStore, name: str) -> bool:
-    latest = (record for record in store.generations(20, name) if record.outcome == "committed")
+    committed = (record for record in store.generations(20, name) if record.outcome == "committed")
+    latest = (record for record in committed if record.changes[name].kind != "reloaded")
     return next((record.reason == "rollback" for record in latest), False)
 
 

@@ -67,7 +67,7 @@ def commands(group: typer.core.TyperGroup, prefix: str = "trimtab") -> Iterator[
     for name, command in group.commands.items():
         if isinstance(command, typer.core.TyperGroup):
             yield from commands(command, f"{prefix} {name}")
-        else:
+        elif isinstance(command, typer.core.TyperCommand):
             yield f"{prefix} {name}", command
 
 

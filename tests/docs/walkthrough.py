@@ -20,6 +20,8 @@ from tests.docs.documents import Block, blocks
 
 PATIENCE = 60.0
 """Seconds until what is shown must have come."""
+SHOWN = 4000
+"""Characters of what the host printed that a failure shows."""
 AGAIN = 0.2
 """Seconds after which a command that only looks is typed again."""
 
@@ -82,7 +84,7 @@ class Walkthrough:
         deadline = time.monotonic() + PATIENCE
         for line in block.text.splitlines():
             while (match := pattern(line).search(self.printed(), self._seen)) is None:
-                came = self.printed()[self._seen :]
+                came = self.printed()[self._seen :][-SHOWN:]
                 assert time.monotonic() < deadline, f"{block.place}: the host did not print: {line}\nbut:\n{came}"
                 time.sleep(0.01)
             self._seen = match.end()
