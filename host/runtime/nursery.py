@@ -49,7 +49,8 @@ def main() -> None:
     """Run the nursery on the socket whose descriptor is the first argument, until the host is gone."""
     control = socket.socket(fileno=int(sys.argv[1]))
     setup = msgspec.json.decode(sys.argv[2], type=Setup)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the host decides
+    for number in (signal.SIGINT, signal.SIGTERM):  # they may reach the whole process group; the host decides
+        signal.signal(number, signal.SIG_IGN)
     plugins = Plugins.load()
     plugins.script_engines()  # what they import, and the expression parser below, the workers then share
     compile_expression("true")

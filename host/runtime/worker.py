@@ -7,8 +7,9 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from trimtab.engine.engine import Engine
 from trimtab.engine.script import LogEntry, ScriptHost
@@ -22,7 +23,7 @@ class Channel:
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
-        self._reader = sock.makefile("rb", buffering=1 << 18)
+        self._reader = cast("BufferedReader", sock.makefile("rb", buffering=1 << 18))
 
     def receive(self) -> wire.ToLane | None:
         """Wait for the next message. None: the host is gone."""

@@ -40,7 +40,7 @@ def blocks(page: Path) -> Iterator[Block]:
     for match in _FENCE.finditer(content):
         title = _TITLE.search(match["info"])
         language, *words = _TITLE.sub("", match["info"]).split() or [""]
-        place = f"{page.relative_to(ROOT)}:{content.count(chr(10), 0, match.start()) + 1}"
+        place = f"{page.name}:{content.count(chr(10), 0, match.start()) + 1}"
         yield Block(place, language, frozenset(words), title[1] if title else None, match["text"])
 
 

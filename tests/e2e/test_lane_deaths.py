@@ -87,6 +87,10 @@ def handled(project: Project, count: int) -> dict[str, Any]:
     return eventually(look, f"{count} events are handled")
 
 
+def wait_for_rows(project: Project, count: int) -> None:
+    eventually(lambda: len(project.emitted()) > count, f"{count} rows are out")
+
+
 def check(rows: Iterable[Any], scripts: Iterable[str], sent: list[dict[str, Any]]) -> None:
     """Every script emitted once for every event but the one it died of, in the order of each key."""
     expected = {(script, e["key"], e["n"]) for script in scripts for e in sent if e.get("do") != script}
@@ -178,9 +182,9 @@ def test_a_lane_killed_from_outside_under_load_loses_and_doubles_nothing(tmp_pat
     sent = events(4000)
     with running(project):
         project.send(*sent)
-        for part in (500, 1200, 2000):
-            eventually(lambda part=part: len(project.emitted()) > 2 * part, f"{part} events are out")
-            os.kill(pids(project)[part % 2], signal.SIGKILL)
+        for number, part in enumerate((500, 1200, 2000)):
+            wait_for_rows(project, 2 * part)
+            os.kill(pids(project)[number % 2], signal.SIGKILL)
         status = handled(project, len(sent))
         assert project.stop() == 0
     check(project.emitted(), ["slow.py", "z.js"], sent)
@@ -194,7 +198,7 @@ def test_the_nursery_killed_from_outside_is_replaced(tmp_path: Path) -> None:
     sent = events(2000)
     with running(project):
         project.send(*sent)
-        eventually(lambda: len(project.emitted()) > 300, "events come out")
+        wait_for_rows(project, 300)
         before = nurseries(project)
         workers = [child.pid for child in before[0].children()]
         os.kill(before[0].pid, signal.SIGKILL)

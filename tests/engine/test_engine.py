@@ -268,7 +268,7 @@ def test_invalid_records_are_split_off_and_the_others_keep_their_places(running:
     deep = b"[" * 100_000 + b"]" * 100_000
     lines = [b'{"n":0}', b"{", b'{"n":1}', b'"\xff"', b"", b'{"n":2} {}', deep, b'{"n":3}']
     result = running.engine.process(batch(*lines, start=100, partition="p"))
-    assert values(result) == [["x", 0], ["x", 3]] if b'{"n":1}' not in lines else [["x", 0], ["x", 1], ["x", 3]]
+    assert values(result) == [["x", 0], ["x", 1], ["x", 3]]
     offsets = [100 + sum(len(line) + 1 for line in lines[:i]) for i in range(len(lines))]
     assert [(f.payload, f.position, f.script, f.fault.name) for f in result.failed] == [
         (lines[i], offsets[i], None, "CodecError") for i in (1, 3, 5, 6)
@@ -282,7 +282,6 @@ def test_a_failure_keeps_neither_other_events_nor_other_handlers_from_running(ru
     bad = (
         'from trimtab import emit\ndef handle(event, ctx):\n    emit("out", "never")\n    raise KeyError(event["n"])\n'
     )
-    bad_js = emits_js("never") + "\nconst old = handle;".replace("const old = handle;", "")
     bad_js = 'import { emit } from "trimtab";\nexport function handle(e) { emit("out", 1); if (e.n) no(); }\n'
     running.run({"a.py": bad, "b.js": bad_js, "c.py": emits("c")})
     result = running.process({"n": 0, "key": "k"}, {"n": 1})
