@@ -12,11 +12,11 @@ import msgspec
 import structlog
 
 from trimtab.api import Discoverer, Notice, SourceError, TrimtabError
-from trimtab.artifacts.names import is_library
 from trimtab.artifacts.store import FILE_NAME, ArtifactStore
 from trimtab.config import Config, expand_settings
 from trimtab.control.endpoint import lock, published, token
-from trimtab.deploy.changeset import SETTINGS
+from trimtab.control.views import script_status
+from trimtab.deploy.changeset import is_script
 from trimtab.deploy.deployer import Deployer
 from trimtab.deploy.discoverers import find_discoverers
 from trimtab.deploy.plans import restore_plan
@@ -208,24 +208,19 @@ class Host:
 
     def _scripts(self) -> list[dict[str, Any]]:
         deployer = self._deployer
-        names = {name for name in (*deployer.active, *deployer.errors) if not is_library(name) and name != SETTINGS}
+        names = {name for name in (*deployer.active, *deployer.errors) if is_script(name)}
         return [self._script(name) for name in sorted(names)]
 
     def _script(self, name: str) -> dict[str, Any]:
         deployer = self._deployer
-        running, error = deployer.active.get(name), deployer.errors.get(name)
-        stats = self._stream.stats.get(name, ScriptStats())
-        return {
-            "name": name,
-            "seq": running.seq if running else None,
-            "version": running.hash[:12] if running else None,
-            "state": "rejected" if running is None else "rolled-back" if name in deployer.rolled_back else "active",
-            "error": self._config.mask(str(error)) if error else None,
-            "handled": stats.handled,
-            "failed": stats.failed,
-            "p50_us": stats.percentile(0.5),
-            "p99_us": stats.percentile(0.99),
-        }
+        error = deployer.errors.get(name)
+        return script_status(
+            name,
+            deployer.active.get(name),
+            self._config.mask(str(error)) if error else None,
+            rolled_back=name in deployer.rolled_back,
+            stats=self._stream.stats.get(name, ScriptStats()),
+        )
 
 
 def _document(notice: Notice) -> dict[str, Any]:

@@ -47,6 +47,15 @@ class Change(msgspec.Struct, frozen=True):
     """Why the change was refused. In a committed generation: this name was left out, the others went through."""
 
 
+class Refusal(msgspec.Struct, frozen=True):
+    """The latest change of a name, which was refused."""
+
+    kind: Kind
+    version: str | None
+    """The hash of the refused bytes; None where there are none (deleted, or they could not be taken)."""
+    fault: Fault
+
+
 class GenerationRecord(msgspec.Struct, frozen=True):
     """One generation: how it came about, and its differences from the committed one before it."""
 

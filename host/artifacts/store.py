@@ -12,7 +12,7 @@ import msgspec
 
 from trimtab.artifacts.database import Database
 from trimtab.artifacts.names import nearest
-from trimtab.artifacts.records import Change, GenerationRecord, Outcome, Reason, Version, VersionRecord
+from trimtab.artifacts.records import Change, GenerationRecord, Outcome, Reason, Refusal, Version, VersionRecord
 from trimtab.errors import Fault, UsageError
 
 _decode_fault = msgspec.json.Decoder(Fault).decode
@@ -214,6 +214,25 @@ class ArtifactStore:
         """Return why the last change of a name was refused, or None if it was not."""
         row = self._db.row("SELECT fault FROM changes WHERE name = ? ORDER BY generation DESC LIMIT 1", name)
         return None if row is None else _fault(row[0])
+
+    def refused(self) -> dict[str, Refusal]:
+        """Return the names whose latest change was refused, with what it was."""
+        rows = self._db.rows(
+            """SELECT latest.name, latest.kind, v.hash, latest.fault
+               FROM (SELECT name, kind, seq, fault, max(generation) FROM changes GROUP BY name) AS latest
+               LEFT JOIN versions v ON v.name = latest.name AND v.seq = latest.seq WHERE latest.fault IS NOT NULL"""
+        )
+        return {name: Refusal(kind, digest, _decode_fault(fault)) for name, kind, digest, fault in rows}
+
+    def rolled_back(self) -> set[str]:
+        """Return the names whose running version came by a rollback."""
+        rows = self._db.rows(
+            """SELECT name, reason FROM (
+                   SELECT c.name, g.reason, max(c.generation) FROM changes c
+                   JOIN generations g ON g.number = c.generation JOIN active USING (name)
+                   WHERE g.outcome = 'committed' AND c.fault IS NULL AND c.kind <> 'reloaded' GROUP BY c.name)"""
+        )
+        return {name for name, reason in rows if reason == "rollback"}
 
     # --- holds ---
 

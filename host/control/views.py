@@ -8,18 +8,14 @@ from typing import Any
 import msgspec
 
 from trimtab.artifacts.diff import diff as diff_lines
-from trimtab.artifacts.names import is_library
-from trimtab.artifacts.records import Change, GenerationRecord, Version
+from trimtab.artifacts.records import Version
 from trimtab.artifacts.store import ArtifactStore
+from trimtab.deploy.changeset import is_script
 from trimtab.errors import Fault
+from trimtab.runtime.stats import ScriptStats
 
 HISTORY_LIMIT = 100
 """Generations in a history, unless more or fewer are asked for."""
-
-STATUS_DEPTH = 1000
-"""Generations that are looked through for what became of a script."""
-
-NOT_SCRIPTS = frozenset({"settings"})
 
 
 def history(store: ArtifactStore, name: str | None, limit: int = HISTORY_LIMIT) -> dict[str, Any]:
@@ -64,36 +60,37 @@ def stopped_status(store: ArtifactStore | None, dead_letters: int) -> dict[str, 
     }
 
 
-def _scripts(store: ArtifactStore) -> list[dict[str, Any]]:
-    active, latest = store.active(), _latest_changes(store)
-    refused = {name for name, (_generation, change) in latest.items() if change.fault is not None}
-    names = sorted(name for name in active.keys() | refused if not is_library(name) and name not in NOT_SCRIPTS)
-    return [_script(name, active.get(name), *latest.get(name, (None, None))) for name in names]
-
-
-def _script(
-    name: str, version: Version | None, generation: GenerationRecord | None, change: Change | None
+def script_status(
+    name: str, running: Version | None, error: str | None, *, rolled_back: bool, stats: ScriptStats
 ) -> dict[str, Any]:
-    rolled_back = generation is not None and (generation.reason, generation.outcome) == ("rollback", "committed")
+    """Return what ``status --json`` says of one script. ``error``: why newer bytes were refused."""
     return {
         "name": name,
-        "seq": version.seq if version else None,
-        "version": version.hash[:12] if version else None,
-        "state": "rejected" if version is None else "rolled-back" if rolled_back else "active",
-        "error": str(change.fault) if change and change.fault else None,
-        "handled": 0,
-        "failed": 0,
-        "p50_us": 0,
-        "p99_us": 0,
+        "seq": running.seq if running else None,
+        "version": running.hash[:12] if running else None,
+        "state": "rejected" if running is None else "rolled-back" if rolled_back else "active",
+        "error": error,
+        "handled": stats.handled,
+        "failed": stats.failed,
+        "p50_us": stats.percentile(0.5),
+        "p99_us": stats.percentile(0.99),
     }
 
 
-def _latest_changes(store: ArtifactStore) -> dict[str, tuple[GenerationRecord, Change]]:
-    latest: dict[str, tuple[GenerationRecord, Change]] = {}
-    for generation in store.generations(STATUS_DEPTH):
-        for name, change in generation.changes.items():
-            latest.setdefault(name, (generation, change))
-    return latest
+def _scripts(store: ArtifactStore) -> list[dict[str, Any]]:
+    active, refused, rolled_back = store.active(), store.refused(), store.rolled_back()
+    rejected = {name for name, refusal in refused.items() if refusal.kind != "deleted"}
+    return [
+        script_status(
+            name,
+            active.get(name),
+            str(refused[name].fault) if name in refused else None,
+            rolled_back=name in rolled_back,
+            stats=ScriptStats(),
+        )
+        for name in sorted(active.keys() | rejected)
+        if is_script(name)
+    ]
 
 
 def _before(store: ArtifactStore, name: str, version: Version | None) -> Version | None:

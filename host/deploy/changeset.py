@@ -24,6 +24,11 @@ def digest(content: bytes | None) -> str | None:
     return None if content is None else hashlib.sha256(content).hexdigest()
 
 
+def is_script(name: str) -> bool:
+    """Whether an artifact handles events: it is no library, and not the settings."""
+    return name != SETTINGS and not is_library(name)
+
+
 @dataclass(frozen=True, slots=True)
 class Effect:
     """What a change set does: the kind of change by name, and the scripts to load."""
@@ -37,7 +42,7 @@ def effect_of(changes: Changes, active: Iterable[str], loaded: Mapping[str, Load
     running = set(active)
     kinds: dict[str, Kind] = {name: _kind(name, content, running) for name, content in changes.items()}
     libraries = {name for name in changes if is_library(name)}
-    reload = {name for name, content in changes.items() if content is not None and _is_script(name)}
+    reload = {name for name, content in changes.items() if content is not None and is_script(name)}
     for name, script in loaded.items():
         if name not in changes and _uses(script, libraries, running):
             reload.add(name)
@@ -61,10 +66,6 @@ def _kind(name: str, content: bytes | None, running: set[str]) -> Kind:
     if content is None:
         return "deleted"
     return "changed" if name in running else "added"
-
-
-def _is_script(name: str) -> bool:
-    return name != SETTINGS and not is_library(name)
 
 
 def _uses(script: LoadedScript, changed: set[str], running: set[str]) -> bool:

@@ -79,7 +79,7 @@ class Deployer:
         """The running scripts."""
         self.errors: dict[str, Fault] = {}
         """Why newer bytes than the running ones were refused."""
-        self.rolled_back = {name for name in self.active if _came_by_rollback(store, name)}
+        self.rolled_back = store.rolled_back()
         self._store = store
         self._lanes = lanes
         self._expand = expand_settings
@@ -108,6 +108,7 @@ class Deployer:
             changes: Changes = {}
             origins: dict[str, str] = {}
             unreadable: dict[str, Fault] = {}
+            self._remember_refusals()
             for discoverer in discoverers:
                 snapshot = await discoverer.scan()
                 unreadable |= self._unreadable(snapshot)
@@ -117,7 +118,14 @@ class Deployer:
             if not self.generation:
                 await self._first(changes, origins, unreadable)
             elif changes or unreadable:
-                await self._try("start", changes, origins, unreadable)
+                chosen = await self._choose("start", changes, origins, unreadable)
+                await self._try("start", chosen or changes, origins, unreadable)
+
+    def _remember_refusals(self) -> None:
+        for name, change in self._store.refused().items():
+            taken = change.version is not None or change.kind == "deleted"
+            self._refused[name] = change.version if taken else change.fault
+            self.errors.setdefault(name, change.fault)
 
     async def _first(self, changes: Changes, origins: Mapping[str, str], left_out: dict[str, Fault]) -> None:
         """Commit as much of a change set as can run."""
@@ -143,15 +151,21 @@ class Deployer:
         async with self._lock:
             unreadable = self._unreadable(snapshot)
             changes = self._differences(discoverer, snapshot)
-            fresh = {n: c for n, c in changes.items() if n not in self._refused or self._refused[n] != digest(c)}
-            if not fresh and not unreadable:
-                return
             origins = dict.fromkeys(changes, discoverer.name)
-            # Bytes that were refused before may be good together with what came now; if not, they must not
-            # keep it from being taken.
-            if not unreadable and len(fresh) < len(changes) and await self._passes(changes, origins):
-                fresh = changes
-            await self._try("change", fresh, origins, unreadable)
+            chosen = await self._choose("change", changes, origins, unreadable)
+            if chosen or unreadable:
+                await self._try("change", chosen, origins, unreadable)
+
+    async def _choose(
+        self, reason: Reason, changes: Changes, origins: Mapping[str, str], unreadable: Mapping[str, Fault]
+    ) -> Changes:
+        """Leave out what was refused before, unless it is good together with what is new.
+
+        A broken script that lies around must not keep others from being taken.
+        """
+        fresh = {n: c for n, c in changes.items() if n not in self._refused or self._refused[n] != digest(c)}
+        together = fresh and len(fresh) < len(changes) and not unreadable
+        return changes if together and await self._passes(reason, changes, origins) else fresh
 
     def at_rest(self) -> asyncio.Lock:
         """While it is held, no change is under way: ``async with deployer.at_rest():``."""
@@ -248,8 +262,8 @@ class Deployer:
             self.errors.pop(name, None)
         self._seen[discoverer.name] = seen
 
-    async def _passes(self, changes: Changes, origins: Mapping[str, str]) -> bool:
-        attempt = self._stage("change", changes, origins)
+    async def _passes(self, reason: Reason, changes: Changes, origins: Mapping[str, str]) -> bool:
+        attempt = self._stage(reason, changes, origins)
         try:
             await self._check(attempt)
         except ChangeRefused:
@@ -372,12 +386,6 @@ def _digests(changes: Changes) -> dict[str, str | None]:
 
 def _hash(version: Version | None) -> str | None:
     return None if version is None else version.hash
-
-
-def _came_by_rollback(store: ArtifactStore, name: str) -> bool:
-    committed = (record for record in store.generations(20, name) if record.outcome == "committed")
-    latest = (record for record in committed if record.changes[name].kind != "reloaded")
-    return next((record.reason == "rollback" for record in latest), False)
 
 
 def _lying(name: str, snapshots: Iterable[tuple[Discoverer, Snapshot]]) -> bytes | None:

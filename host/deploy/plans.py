@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from trimtab.artifacts.names import is_library
 from trimtab.artifacts.store import ArtifactStore
-from trimtab.deploy.changeset import SETTINGS
+from trimtab.deploy.changeset import SETTINGS, is_script
 from trimtab.engine.engine import Plan
 from trimtab.errors import ConfigurationError
 
@@ -23,7 +22,7 @@ def restore_plan(store: ArtifactStore, generation: int, expand: ExpandSettings) 
         generation=generation,
         upserts=contents,
         deletes=[],
-        reload=[name for name in sorted(contents) if not is_library(name)],
+        reload=[name for name in sorted(contents) if is_script(name)],
         settings=_expanded(settings, expand),
     )
 

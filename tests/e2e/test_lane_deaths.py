@@ -16,7 +16,7 @@ import pytest
 
 from tests.e2e.project import Project, eventually, running
 
-# Reads (before a.py) and writes (after z.js) stand on both sides of the killer in path order.
+# Path order puts one before and one after every script that kills.
 BYSTANDERS = {
     "a.py": """
 from trimtab import emit
@@ -220,3 +220,16 @@ def test_the_nursery_killed_from_outside_is_replaced(tmp_path: Path) -> None:
 def nurseries(project: Project) -> list[psutil.Process]:
     assert project.process is not None
     return [c for c in psutil.Process(project.process.pid).children() if c.status() != "zombie"]
+
+
+def test_a_host_does_not_end_before_what_killed_a_lane_is_handled_by_the_others(tmp_path: Path) -> None:
+    project = Project(tmp_path, lanes=2)
+    project.config.write_text(project.config.read_text().replace("follow = true", "follow = false"))
+    scripts = BYSTANDERS | {"kill.py": source_of("kill.py", "os._exit(9)")}
+    for name, text in scripts.items():
+        project.save(name, text)
+    sent = events(10, **{"kill.py": 9})
+    project.send(*sent)
+    project.trimtab("run")
+    check(project.emitted(), scripts, sent)
+    assert [letter["script"] for letter in project.letters()] == ["kill.py"]
