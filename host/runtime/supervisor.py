@@ -62,8 +62,11 @@ class LaneOwner(Protocol):
 
 @dataclass(slots=True)
 class _Preparing:
+    """A plan that the process was asked to prepare."""
+
     generation: int
-    answer: asyncio.Future[None]
+    answer: asyncio.Future[bool]
+    """False: the process ended before it came to it, which says nothing of the plan."""
 
 
 class Lane:
@@ -80,9 +83,9 @@ class Lane:
         self._owner = owner
         self._queue: deque[Work | Cut] = deque()
         self._queued = 0
-        self._flight: deque[Work | Cut] = deque()
+        self._flight: deque[Work | Cut | _Preparing] = deque()
+        """What the process has in hand and has yet to answer, in the order of its answers."""
         self._worker: Worker | None = None
-        self._preparing: _Preparing | None = None
         self._entered: str | None = None
         self._died_opening: str | None = None
         self._broken: dict[str, Fault] = {}
@@ -142,15 +145,21 @@ class Lane:
 
         Raises :class:`ChangeRefused`, or :class:`LaneDied` when the process ends over it.
         """
-        await self._ready.wait()
-        self._preparing = _Preparing(plan.generation, asyncio.get_running_loop().create_future())
-        self._send(wire.Prepare(plan))
-        try:
-            await self._preparing.answer
-        finally:
-            self._preparing = None
+        while not await self._prepare_in_process(plan):
+            pass
         for name in plan.reload:
             self._broken.pop(name, None)
+
+    async def _prepare_in_process(self, plan: Plan) -> bool:
+        """Return False when the process ended over something earlier: the next one is to be asked."""
+        while not self._ready.is_set():  # the process may have ended again since it was ready
+            if self._stopping:
+                raise LaneDied(f"lane {self.index} is stopping")
+            await self._ready.wait()
+        preparing = _Preparing(plan.generation, asyncio.get_running_loop().create_future())
+        self._send(wire.Prepare(plan))
+        self._flight.append(preparing)
+        return await preparing.answer
 
     def abort(self) -> None:
         """Drop what was prepared."""
@@ -228,6 +237,8 @@ class Lane:
         """One process, from its start to its end."""
         worker = self._worker = await self._owner.start_worker()
         try:
+            if self._stopping:  # nobody could tell the process, so it would never end
+                return
             if self.generation and not await self._restored(worker):
                 return
             self.state = "running"
@@ -255,7 +266,7 @@ class Lane:
         return True
 
     def _report_unrestored(self, answer: wire.Committed) -> None:
-        self._entered = None
+        self._entered = self._died_opening = None
         for script, fault in answer.faults.items():
             self._owner.lane_event(self, "script not restored", f"{script}: {fault}")
 
@@ -290,14 +301,16 @@ class Lane:
                 self._killed_because = reason
 
     def _answer(self, message: wire.Prepared | wire.Refused) -> None:
-        preparing = self._preparing
-        if preparing is None or preparing.generation != message.generation or preparing.answer.done():
-            return  # whoever asked has given up
-        if isinstance(message, wire.Refused):
-            preparing.answer.set_exception(ChangeRefused(message.faults))
-        else:
-            self._prepared = message.generation
-            preparing.answer.set_result(None)
+        preparing = self._flight.popleft()
+        assert isinstance(preparing, _Preparing)  # noqa: S101 - answers come in the order of the questions
+        if not preparing.answer.done():  # else whoever asked has given up
+            if isinstance(message, wire.Refused):
+                preparing.answer.set_exception(ChangeRefused(message.faults))
+            else:
+                self._prepared = message.generation
+                preparing.answer.set_result(True)
+        self._pump()
+        self._settle()
 
     async def _done(self, message: wire.Done) -> None:
         work = self._flight[0]
@@ -342,7 +355,7 @@ class Lane:
         while True:
             await asyncio.sleep(0.25)
             worker = self._worker
-            busy = self._flight or self._preparing or self._stopping or not self._ready.is_set()
+            busy = self._flight or self._stopping or not self._ready.is_set()
             if worker is None or not busy or self._passing_on:
                 continue
             silent = asyncio.get_running_loop().time() - worker.last_sign
@@ -357,12 +370,16 @@ class Lane:
         entered, self._entered = self._entered, None
         self.restarts += 1
         self._owner.lane_event(self, "recycled" if recycled else "died", reason)
-        if self._preparing is not None and not self._preparing.answer.done():
-            self._preparing.answer.set_exception(LaneDied(f"lane {self.index} {reason} while it prepared the change"))
-        again = list(self._flight)
-        if again and isinstance(suspect := again[0], Work) and not recycled:
+        in_hand = self._flight[0] if self._flight and not recycled else None
+        again: list[Work | Cut] = []
+        for item in self._flight:
+            if isinstance(item, _Preparing):
+                self._end_preparing(item, reason if item is in_hand else None)
+            else:
+                again.append(item)
+        if isinstance(in_hand, Work):
             # It stays in the flight meanwhile: nobody must take the lane for drained.
-            again[:1] = await self._second_try(suspect, entered, reason)
+            again[:1] = await self._second_try(in_hand, entered, reason)
         elif entered is not None:
             self._failed_opening(entered, reason)
         self._flight.clear()
@@ -374,6 +391,14 @@ class Lane:
             self._deaths += 1
             if self._deaths > 1:
                 await asyncio.sleep(min(MOST_BACK_OFF, BACK_OFF * 2**self._deaths))
+
+    def _end_preparing(self, preparing: _Preparing, reason: str | None) -> None:
+        if preparing.answer.done():
+            return
+        if reason is None:
+            preparing.answer.set_result(False)
+        else:
+            preparing.answer.set_exception(LaneDied(f"lane {self.index} {reason} while it prepared the change"))
 
     def _failed_opening(self, script: str, reason: str) -> None:
         """Do without a script that took the process down twice, so that the others can run."""

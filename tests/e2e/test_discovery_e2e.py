@@ -101,6 +101,21 @@ def test_a_bad_script_lying_around_does_not_keep_a_good_change_from_being_taken(
         assert outcomes(project) == ["committed", "refused", "committed"]
 
 
+def test_a_bad_script_lying_around_does_not_hold_up_a_change_made_while_the_host_was_stopped(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    project.save("good.py", source("py", "v1"))
+    with running(project):
+        project.save("bad.py", BROKEN["py"])
+        eventually(lambda: project.script("bad.py").get("error"), "the bad script is refused")
+        assert project.stop() == 0
+    stopped = project.script("bad.py")
+    assert (stopped["state"], "SyntaxError" in stopped["error"]) == ("rejected", True)
+    project.save("good.py", source("py", "v2"))
+    with running(project):
+        assert project.script("good.py")["seq"] == 2
+        assert "SyntaxError" in project.script("bad.py")["error"]
+
+
 @languages
 @pytest.mark.parametrize("what", ["broken", "not UTF-8"])
 def test_a_very_first_start_leaves_a_bad_script_out_and_takes_it_when_it_is_mended(
