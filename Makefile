@@ -32,7 +32,7 @@ run: $(VENV)/.run
 	$(BIN)/trimtab run
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -21,6 +21,7 @@ from trimtab.deploy.deployer import Deployer
 from trimtab.deploy.discoverers import find_discoverers
 from trimtab.deploy.plans import restore_plan
 from trimtab.engine.engine import Plan
+from trimtab.errors import StateError
 from trimtab.plugin_manager import Plugins
 from trimtab.runtime import dead_letters
 from trimtab.runtime.dead_letters import DeadLetters
@@ -117,7 +118,7 @@ class Host:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _to_the_end(self, watchers: Sequence[asyncio.Task[None]]) -> None:
-        """Run the sources, let a change that is under way come to its end, and drain.
+        """Run the sources, let a change that is under way come to its end, and drain without beginning another.
 
         Raises :class:`SourceError` when a source failed for good; what was read is handled before.
         """
@@ -129,7 +130,7 @@ class Host:
         async with self._deployer.at_rest():
             for task in watchers:
                 task.cancel()
-        await self._stream.drain()
+            await self._stream.drain()
         if failure is not None:
             raise failure
 
@@ -151,11 +152,15 @@ class Host:
 
     async def _watch(self, discoverer: Discoverer) -> None:
         """Deploy whatever changes where a discoverer looks. An outage there changes nothing."""
+        waits = True
         while True:
-            await discoverer.wait()
             try:
-                await self._deployer.offer(discoverer, await discoverer.scan())
+                if waits:
+                    await discoverer.wait()
+                await self._deployer.offer(discoverer)
+                waits = True
             except TrimtabError as error:
+                waits = not isinstance(error, StateError)  # then the discoverer has said all it will say
                 self._log.error("a change cannot be taken; nothing is changed", where=discoverer.name, error=str(error))
                 await asyncio.sleep(SCAN_AGAIN)
             except Exception:  # noqa: BLE001 - a fault of ours or of a plugin must not end the watching
@@ -164,10 +169,13 @@ class Host:
 
     async def _replay_requested(self) -> None:
         """Replay the dead letters that somebody asked for while no host ran."""
-        for letter, version in self.dead_letters.pending_replays():
-            async for outcome in self._replayer.replay([letter], version):
-                self._log.info("dead letter replayed", **outcome)
-            self.dead_letters.settle_replays([letter])
+        try:
+            for letter, version in self.dead_letters.pending_replays():
+                async for outcome in self._replayer.replay([letter], version):
+                    self._log.info("dead letter replayed", **outcome)
+                self.dead_letters.settle_replays([letter])
+        except StateError as error:
+            self._log.error("dead letters are not replayed; the next start tries again", error=str(error))
 
     def _plan_of(self, generation: int) -> Plan:
         return restore_plan(self.store, generation, expand_settings)
@@ -177,6 +185,7 @@ class Host:
     def status(self) -> dict[str, Any]:
         """Return the document of ``status --json``."""
         return {
+            "running": True,
             "generation": self._deployer.generation,
             "uptime_s": round(time.monotonic() - self._started, 3),
             "scripts": self._scripts(),

@@ -18,7 +18,7 @@ def status(config: Path, *, as_json: bool) -> int:
     project = open_project(config)
     client = project.client()
     if client is not None:
-        document = {"running": True, **client.get("/api/status")}
+        document: dict[str, Any] = client.get("/api/status")
     else:
         from trimtab.control.views import stopped_status
 

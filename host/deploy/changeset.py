@@ -15,6 +15,8 @@ from trimtab.errors import ChangeRefused, Fault
 SETTINGS = "settings"
 """Name of the artifact that holds the ``[settings]``."""
 
+_COMPANY = "ChangeRefused"
+
 Changes = dict[str, bytes | None]
 """New bytes by artifact name; None: deleted."""
 
@@ -37,16 +39,21 @@ class Effect:
     reload: list[str]
 
 
-def effect_of(changes: Changes, active: Iterable[str], loaded: Mapping[str, LoadedScript]) -> Effect:
-    """Find the scripts that a change set touches: those it holds, and those that use a library that it holds."""
+def effect_of(
+    changes: Changes, active: Iterable[str], loaded: Mapping[str, LoadedScript], broken: Iterable[str] = ()
+) -> Effect:
+    """Find the scripts that a change set touches: those it holds, and those that use a library that it holds.
+
+    ``broken``: active scripts that cannot be loaded, so they may use any library.
+    """
     running = set(active)
     kinds: dict[str, Kind] = {name: _kind(name, content, running) for name, content in changes.items()}
     libraries = {name for name in changes if is_library(name)}
     reload = {name for name, content in changes.items() if content is not None and is_script(name)}
-    for name, script in loaded.items():
-        if name not in changes and _uses(script, libraries, running):
-            reload.add(name)
-            kinds[name] = "reloaded"
+    using = {name for name, script in loaded.items() if _uses(script, libraries, running)}
+    for name in using.union(broken if libraries else ()) - changes.keys():
+        reload.add(name)
+        kinds[name] = "reloaded"
     return Effect(kinds, sorted(reload))
 
 
@@ -57,9 +64,14 @@ def explain(changes: Changes, refusal: ChangeRefused) -> dict[str, Fault]:
         if fault.file in changes and fault.file not in faults:
             faults[fault.file] = fault
         for name in changes:
-            together = Fault("ChangeRefused", f"saved together with {culprit}, which was refused: {fault}")
+            together = Fault(_COMPANY, f"saved together with {culprit}, which was refused: {fault}", culprit)
             faults.setdefault(name, together)
     return faults
+
+
+def company_of(fault: Fault) -> str | None:
+    """The culprit where there was nothing wrong but the company, see :func:`explain`."""
+    return fault.file if fault.name == _COMPANY else None
 
 
 def _kind(name: str, content: bytes | None, running: set[str]) -> Kind:

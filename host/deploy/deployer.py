@@ -13,7 +13,7 @@ from trimtab.api import Discoverer, Notice, Snapshot
 from trimtab.artifacts.names import is_library
 from trimtab.artifacts.records import Change, Reason, Version
 from trimtab.artifacts.store import ArtifactStore
-from trimtab.deploy.changeset import SETTINGS, Changes, Effect, digest, effect_of, explain
+from trimtab.deploy.changeset import SETTINGS, Changes, Effect, company_of, digest, effect_of, explain
 from trimtab.deploy.plans import ExpandSettings, restore_plan
 from trimtab.engine.engine import LoadedScript, Plan
 from trimtab.errors import ChangeRefused, ConfigurationError, Fault, LaneDied, UsageError
@@ -88,8 +88,10 @@ class Deployer:
         self._refused: dict[str, str | Fault | None] = {}
         """What was refused (a digest; None: absence; a fault: bytes that could not be taken), and is not tried again
         until it, or something else, changes."""
-        self._seen: dict[str, set[str]] = {}
-        """The names that each discoverer has seen last."""
+        self._broken: set[str] = set()
+        """Running scripts that could not be loaded when the host started: lanes fail their events."""
+        self._seen: dict[str, Snapshot] = {}
+        """What each discoverer has seen last."""
 
     # --- start ---
 
@@ -98,6 +100,7 @@ class Deployer:
         if self.active:
             self.loaded, faults = await self._lanes.check(restore_plan(self._store, self.generation, self._expand))
             self.errors.update(faults)
+            self._broken.update(faults)
 
     async def start(self, discoverers: Sequence[Discoverer]) -> None:
         """Take what the discoverers see as the change set of this start.
@@ -109,6 +112,7 @@ class Deployer:
             origins: dict[str, str] = {}
             unreadable: dict[str, Fault] = {}
             self._remember_refusals()
+            refused = set(self._refused)
             for discoverer in discoverers:
                 snapshot = await discoverer.scan()
                 unreadable |= self._unreadable(snapshot)
@@ -118,8 +122,8 @@ class Deployer:
             if not self.generation:
                 await self._first(changes, origins, unreadable)
             elif changes or unreadable:
-                chosen = await self._choose("start", changes, origins, unreadable)
-                await self._try("start", chosen or changes, origins, unreadable)
+                fresh = self._fresh(changes, refused) or changes
+                await self._bring("start", changes, fresh, origins, unreadable)
 
     def _remember_refusals(self) -> None:
         for name, change in self._store.refused().items():
@@ -146,26 +150,54 @@ class Deployer:
 
     # --- changes ---
 
-    async def offer(self, discoverer: Discoverer, snapshot: Snapshot) -> None:
-        """Bring the running generation to what a discoverer sees now, if that can run."""
-        async with self._lock:
+    async def offer(self, discoverer: Discoverer) -> None:
+        """Bring the running generation to what a discoverer sees now, if that can run.
+
+        Raises :class:`OutsideError` when it cannot see, and :class:`StateError`; then nothing has changed.
+        """
+        async with self._lock:  # also while it looks: what a rollback has just replaced must not be taken again
+            snapshot = await discoverer.scan()
+            refused = set(self._refused)
             unreadable = self._unreadable(snapshot)
             changes = self._differences(discoverer, snapshot)
-            origins = dict.fromkeys(changes, discoverer.name)
-            chosen = await self._choose("change", changes, origins, unreadable)
-            if chosen or unreadable:
-                await self._try("change", chosen, origins, unreadable)
+            fresh = self._fresh(changes, refused)
+            if fresh or unreadable:
+                origins = dict.fromkeys(changes, discoverer.name)
+                await self._bring("change", changes, fresh, origins, unreadable)
 
-    async def _choose(
-        self, reason: Reason, changes: Changes, origins: Mapping[str, str], unreadable: Mapping[str, Fault]
-    ) -> Changes:
-        """Leave out what was refused before, unless it is good together with what is new.
+    def _fresh(self, changes: Changes, before: set[str]) -> Changes:
+        """Leave out what was refused already. ``before``: all that was refused when the discoverer looked.
 
-        A broken script that lies around must not keep others from being taken.
+        What was refused only for being saved together with something that is gone by now gets another chance.
         """
-        fresh = {n: c for n, c in changes.items() if n not in self._refused or self._refused[n] != digest(c)}
-        together = fresh and len(fresh) < len(changes) and not unreadable
-        return changes if together and await self._passes(reason, changes, origins) else fresh
+        gone = before - self._refused.keys()
+        return {
+            name: content
+            for name, content in changes.items()
+            if name not in self._refused
+            or self._refused[name] != digest(content)
+            or (name in self.errors and company_of(self.errors[name]) in gone)
+        }
+
+    async def _bring(
+        self,
+        reason: Reason,
+        changes: Changes,
+        fresh: Changes,
+        origins: Mapping[str, str],
+        unreadable: Mapping[str, Fault],
+    ) -> None:
+        """Commit all changes, or only the fresh ones, or have those refused.
+
+        What was refused before may be good together with what came now, and must not keep it from being taken.
+        """
+        if len(fresh) < len(changes) and not unreadable:
+            try:
+                await self._deploy(self._stage(reason, changes, origins), {})
+                return
+            except ChangeRefused as refusal:
+                self.errors.update((n, f) for n, f in refusal.faults.items() if n in changes and n not in fresh)
+        await self._try(reason, fresh, origins, unreadable)
 
     def at_rest(self) -> asyncio.Lock:
         """While it is held, no change is under way: ``async with deployer.at_rest():``."""
@@ -203,15 +235,20 @@ class Deployer:
         contents = {name: None if v is None else self._store.content(v.hash) for name, v in versions.items()}
         staged = {name: version for name, version in versions.items() if version is not None}
         attempt = self._attempt("rollback", contents, staged)
+        for discoverer in discoverers:
+            if discoverer.name not in self._seen:  # no host runs
+                self._seen[discoverer.name] = await discoverer.scan()
         # Held back before anything is recorded: a crash must not let the bad bytes in the folder come back.
-        snapshots = [(discoverer, await discoverer.scan()) for discoverer in discoverers]
+        held = self._store.holds()
         for name in versions:
-            self._store.hold(name, digest(_lying(name, snapshots)))
+            self._store.hold(name, digest(self._lying(name)))
         try:
             notice = await self._deploy(attempt, {})
         except ChangeRefused as refusal:
             for name in versions:
                 self._store.release(name)
+                if name in held:
+                    self._store.hold(name, held[name])
             self._refuse(attempt, refusal.faults)
             raise
         self.rolled_back.update(versions)
@@ -220,6 +257,10 @@ class Deployer:
                 self._store.release(name)
         self._notify("trimtab_rolled_back", notice)
         return notice
+
+    def _lying(self, name: str) -> bytes | None:
+        """The bytes of a name that a discoverer has seen last."""
+        return next((seen.artifacts[name] for seen in self._seen.values() if name in seen.artifacts), None)
 
     def _origin(self, name: str, staged: Mapping[str, Version]) -> str | None:
         return staged[name].origin if name in staged else self._store.versions(name)[-1].origin
@@ -250,25 +291,18 @@ class Deployer:
                 changes[name] = content
         for name in running:
             # An error that came from a library stays as long as the library is refused.
-            if name not in self.loaded or self._refused.keys().isdisjoint(self.loaded[name].libraries):
+            libraries = self.loaded[name].libraries if name in self.loaded else ()
+            if name not in self._broken and self._refused.keys().isdisjoint(libraries):
                 self.errors.pop(name, None)
         return changes
 
     def _forget_gone(self, discoverer: Discoverer, snapshot: Snapshot) -> None:
         """Forget what was refused, never ran, and is not there any more."""
-        seen = {*snapshot.artifacts, *snapshot.refused}
-        for name in self._seen.get(discoverer.name, set()) - seen - self.active.keys():
+        before = self._seen.get(discoverer.name, Snapshot({}, {}))
+        for name in _names(before) - _names(snapshot) - self.active.keys():
             self._refused.pop(name, None)
             self.errors.pop(name, None)
-        self._seen[discoverer.name] = seen
-
-    async def _passes(self, reason: Reason, changes: Changes, origins: Mapping[str, str]) -> bool:
-        attempt = self._stage(reason, changes, origins)
-        try:
-            await self._check(attempt)
-        except ChangeRefused:
-            return False
-        return True
+        self._seen[discoverer.name] = snapshot
 
     async def _try(
         self, reason: Reason, changes: Changes, origins: Mapping[str, str], unreadable: Mapping[str, Fault]
@@ -292,7 +326,7 @@ class Deployer:
         return self._attempt(reason, changes, staged)
 
     def _attempt(self, reason: Reason, changes: Changes, staged: Mapping[str, Version]) -> _Attempt:
-        effect = effect_of(changes, self.active, self.loaded)
+        effect = effect_of(changes, self.active, self.loaded, self._broken)
         reloaded = {name: self.active[name] for name, kind in effect.kinds.items() if kind == "reloaded"}
         return _Attempt(reason, changes, {**staged, **reloaded}, effect)
 
@@ -327,8 +361,12 @@ class Deployer:
                 loaded, faults = await self._lanes.check(candidate)
             except LaneDied as error:
                 raise _died(plan, error) from error
-        if faults:
+        still_broken = faults.keys() & (self._broken - attempt.changes.keys())
+        if faults.keys() - still_broken:
             raise ChangeRefused(faults)
+        for name in still_broken:
+            del attempt.effect.kinds[name]
+            plan.reload.remove(name)
         return loaded, plan
 
     def _plan(self, attempt: _Attempt) -> Plan:
@@ -358,8 +396,10 @@ class Deployer:
             self.errors.pop(name, None)
             self._refused.pop(name, None)
             self.rolled_back.discard(name)
+            self._broken.discard(name)
         for name in loaded:
             self.errors.pop(name, None)
+            self._broken.discard(name)
         self.loaded.update(loaded)
 
     def _refuse(self, attempt: _Attempt, faults: Mapping[str, Fault]) -> None:
@@ -388,9 +428,8 @@ def _hash(version: Version | None) -> str | None:
     return None if version is None else version.hash
 
 
-def _lying(name: str, snapshots: Iterable[tuple[Discoverer, Snapshot]]) -> bytes | None:
-    """The bytes that a discoverer sees of a name now."""
-    return next((s.artifacts[name] for _, s in snapshots if name in s.artifacts), None)
+def _names(snapshot: Snapshot) -> set[str]:
+    return {*snapshot.artifacts, *snapshot.refused}
 
 
 async def _restore(name: str, content: bytes | None, discoverers: Iterable[Discoverer], origin: str | None) -> bool:

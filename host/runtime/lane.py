@@ -36,7 +36,8 @@ class _Lane:
             self._handle(message)
             self._send_logs()
             self._close_retired()
-            if memory.nearly_full():
+            # Looked at after events only: scripts that hold much from the start must not keep a lane from any event.
+            if isinstance(message, Batch) and memory.nearly_full():
                 self._channel.send(wire.Recycling("scripts hold nearly all the memory that a lane may use"))
                 self._stop()
                 return

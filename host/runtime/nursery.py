@@ -120,6 +120,7 @@ def _work(role: Role, descriptors: list[int], setup: Setup, plugins: Plugins) ->
     code = 1
     try:
         worker, heartbeat = descriptors
+        os.register_at_fork(after_in_child=lambda: _silence(descriptors))
         role(socket.socket(fileno=worker), heartbeat, setup, plugins)
         code = 0
     except (BrokenPipeError, ConnectionResetError):
@@ -130,6 +131,14 @@ def _work(role: Role, descriptors: list[int], setup: Setup, plugins: Plugins) ->
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def _silence(descriptors: list[int]) -> None:
+    """Keep what a script forks from speaking for its lane."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for descriptor in descriptors:
+        os.dup2(nowhere, descriptor, inheritable=False)
+    os.close(nowhere)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,24 @@ _Birth = tuple[int, asyncio.Future[int]]
 """The process's id, and its end."""
 
 
+class _Reader(asyncio.StreamReader):
+    """A reader that gives everything a process has said, also when the connection to it broke.
+
+    It breaks whenever a process ends with messages unread, and asyncio would then throw away what came before.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__(limit=_FRAMES_BUFFERED)
+        self._socket = sock
+
+    def set_exception(self, exc: BaseException) -> None:  # noqa: ARG002 - the end is an end
+        """Take what is still in the socket, and end."""
+        with suppress(OSError):
+            while data := self._socket.recv(_FRAMES_BUFFERED):
+                self.feed_data(data)
+        self.feed_eof()
+
+
 class Worker:
     """One forked process, with its socket."""
 
@@ -42,20 +60,25 @@ class Worker:
         """When it last showed life (monotonic seconds of the loop)."""
         self._reader, self._writer, self._heartbeat = reader, writer, heartbeat
         asyncio.get_running_loop().add_reader(heartbeat, self._on_heartbeat)
+        ended.add_done_callback(self._on_end)
 
     def send(self, message: wire.ToLane) -> None:
         """Send a message; never blocks. What a dead worker does not take is lost: its end is told elsewhere."""
         self._writer.write(wire.encode(message))
 
     async def receive(self) -> FromLane | None:
-        """Wait for the next message. None: the worker is gone."""
+        """Wait for the next message. None: the worker is gone, or does not make sense any more and was killed."""
         try:
             header = await self._reader.readexactly(HEADER.size)
             body = await self._reader.readexactly(HEADER.unpack(header)[0])
-        except (asyncio.IncompleteReadError, ConnectionError):
+            message = wire.decode_from_lane(body)
+        except asyncio.IncompleteReadError:
+            return None
+        except msgspec.MsgspecError:
+            self.kill()
             return None
         self.last_sign = asyncio.get_running_loop().time()
-        return wire.decode_from_lane(body)
+        return message
 
     def kill(self) -> None:
         """End the process at once, if it still runs."""
@@ -67,9 +90,14 @@ class Worker:
         """Let go of the process's socket and pipe."""
         asyncio.get_running_loop().remove_reader(self._heartbeat)
         os.close(self._heartbeat)
-        self._writer.close()
+        self._writer.transport.abort()  # nobody is there to take what is left
         with suppress(ConnectionError):
             await self._writer.wait_closed()
+
+    def _on_end(self, _ended: asyncio.Future[int]) -> None:
+        """Let :meth:`receive` come to the end, also where something that a script started holds the socket open."""
+        with suppress(OSError):
+            self._writer.get_extra_info("socket").shutdown(socket.SHUT_RD)
 
     def _on_heartbeat(self) -> None:
         with suppress(BlockingIOError):
@@ -138,8 +166,9 @@ class NurseryProcess:
         finally:
             os.close(beat)
         ours.setblocking(False)
-        reader, writer = await asyncio.open_unix_connection(sock=ours, limit=_FRAMES_BUFFERED)
-        return Worker(pid, reader, writer, heard, ended)
+        reader, loop = _Reader(ours), asyncio.get_running_loop()
+        transport, protocol = await loop.create_unix_connection(lambda: asyncio.StreamReaderProtocol(reader), sock=ours)
+        return Worker(pid, reader, asyncio.StreamWriter(transport, protocol, reader, loop), heard, ended)
 
     async def _fork(self, role: bytes, descriptors: list[int]) -> _Birth:
         birth: asyncio.Future[_Birth] = asyncio.get_running_loop().create_future()

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 LANE_MEMORY = 512 << 20
 """Bytes that the scripts of one lane may take."""
 
+_NOT_FIELDS = frozenset({"self", "event", "script", "version", "level", "timestamp", "exc_info", "stack_info"})
+"""Names that mean something to the log itself: a field of a script that has one gets an underscore."""
+
 
 class Stream:
     """Everything that events flow through. An asynchronous context manager: inside, lanes run and sinks are open.
@@ -207,7 +210,8 @@ class Stream:
         """See :class:`LaneOwner`."""
         for entry in entries:
             write = getattr(self._log, {"warn": "warning"}.get(entry.level, entry.level))
-            write(entry.message, script=entry.script, version=entry.version[:12], **entry.fields)
+            fields = {f"{name}_" if name in _NOT_FIELDS else name: value for name, value in entry.fields.items()}
+            write(entry.message, script=entry.script, version=entry.version[:12], **fields)
 
     def closed(self, script: str, version: str, fault: Fault | None) -> None:
         """See :class:`LaneOwner`."""

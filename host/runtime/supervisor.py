@@ -418,7 +418,7 @@ class Lane:
         return []
 
 
-def _isolated(item: Work | Cut) -> bool:
+def _isolated(item: Work | Cut | _Preparing) -> bool:
     return isinstance(item, Work) and item.batch.isolated
 
 

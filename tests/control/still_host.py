@@ -47,6 +47,7 @@ class StillHost:
     def status(self) -> dict[str, Any]:
         script = {"name": "a.js", "seq": 2, "version": "ab" * 6, "state": "active", "error": None}
         return {
+            "running": True,
             "generation": self.store.latest_number(),
             "uptime_s": 12.5,
             "scripts": [{**script, "handled": 7, "failed": 1, "p50_us": 3, "p99_us": 9}],

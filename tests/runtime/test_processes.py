@@ -1,0 +1,71 @@
+"""Workers: everything a process has said is heard, however it ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from tests.runtime.held_lanes import NoOwner
+from trimtab.engine.engine import Plan
+from trimtab.runtime import wire
+from trimtab.runtime.processes import NurseryProcess, Worker
+from trimtab.runtime.supervisor import Lane
+
+SETUP = wire.Setup(sources={}, sinks=[], roots=[], cache="/nonexistent", memory=1 << 28)
+
+
+async def with_worker(use: Callable[[Worker], Awaitable[None]]) -> None:
+    async with NurseryProcess(SETUP) as nursery:
+        worker = await nursery.start(b"L")
+        try:
+            await use(worker)
+        finally:
+            worker.kill()
+            await worker.close()
+
+
+def test_what_a_process_said_before_it_ended_with_messages_unread_is_heard() -> None:
+    async def use(worker: Worker) -> None:
+        for generation in range(1, 4):
+            worker.send(wire.Prepare(Plan(generation, {}, [], [])))
+        worker.send(wire.Stop())
+        for _ in range(10):  # nobody reads these, so the connection is reset
+            worker.send(wire.Abort())
+        assert await worker.ended == 0
+        for _ in range(10):  # nor these: the connection is broken
+            worker.send(wire.Abort())
+            await asyncio.sleep(0)
+        heard = [await worker.receive() for _ in range(3)]
+        assert heard == [wire.Prepared(1), wire.Prepared(2), wire.Prepared(3)]
+        assert await worker.receive() is None
+
+    asyncio.run(with_worker(use))
+
+
+class SlowOwner(NoOwner):
+    """Gives a lane its process when a test says so."""
+
+    def __init__(self, nursery: NurseryProcess) -> None:
+        self._nursery = nursery
+        self.asked = asyncio.Event()
+        self.go = asyncio.Event()
+
+    async def start_worker(self) -> Worker:
+        self.asked.set()
+        await self.go.wait()
+        return await self._nursery.start(b"L")
+
+
+def test_a_lane_that_is_stopped_while_its_process_is_born_ends() -> None:
+    async def stop() -> str:
+        async with NurseryProcess(SETUP) as nursery:
+            owner = SlowOwner(nursery)
+            lane = Lane(0, owner, 0)
+            running = asyncio.create_task(lane.run())
+            await owner.asked.wait()
+            lane.stop()
+            owner.go.set()
+            await asyncio.wait_for(running, 20)
+            return lane.state
+
+    assert asyncio.run(stop()) == "stopped"
