@@ -32,6 +32,8 @@ from trimtab.runtime.work import Work
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
+REPORT_EVERY = 3.0
+"""Seconds."""
 LANE_MEMORY = 512 << 20
 """Bytes that the scripts of one lane may take."""
 
@@ -124,11 +126,21 @@ class Stream:
 
     async def drain(self) -> None:
         """Wait until everything that was delivered is handled, then have the scripts closed."""
+        reporting = asyncio.create_task(self._report_what_holds_up())
         for lane in self.lanes:
             await lane.drained()
+        reporting.cancel()
         for lane in self.lanes:
             lane.stop()
         await asyncio.gather(*self._lane_tasks)
+
+    async def _report_what_holds_up(self) -> None:
+        """While the host drains, say from time to time which sink it waits for."""
+        while True:
+            await asyncio.sleep(REPORT_EVERY)
+            for sink in self.sinks.values():
+                if sink.status.error is not None:
+                    self._log.warning("the end waits for a sink", sink=sink.name, error=sink.status.error)
 
     # --- deployment (trimtab.deploy.deployer.Lanes) ---
 

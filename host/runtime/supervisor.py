@@ -90,13 +90,14 @@ class Lane:
         self._died_opening: str | None = None
         self._broken: dict[str, Fault] = {}
         """Scripts that took the process down twice while it opened them again: it runs without them."""
-        self._passing_on = False
         self._recycling = False
         self._deaths = 0
         self._killed_because: str | None = None
         self._stopping = False
         self._prepared: int | None = None
-        self._finishing = 0
+        self._results: asyncio.Queue[tuple[Work, BatchResult]] = asyncio.Queue()
+        self._unwritten = 0
+        """Results that were not passed on to the end."""
         self._ready = asyncio.Event()
         self._settled = asyncio.Event()
 
@@ -108,7 +109,7 @@ class Lane:
     @property
     def has_room(self) -> bool:
         """Whether more work may be put in without letting the queue grow."""
-        return self._queued < self.target
+        return self._queued < self.target and self._unwritten <= WINDOW
 
     @property
     def backlog(self) -> int:
@@ -118,7 +119,7 @@ class Lane:
     @property
     def busy(self) -> bool:
         """Whether anything waits, is under way, or is being passed on."""
-        return bool(self._queue or self._flight or self._finishing)
+        return bool(self._queue or self._flight or self._unwritten)
 
     async def drained(self) -> None:
         """Wait until nothing is left to do."""
@@ -220,18 +221,25 @@ class Lane:
 
     async def run(self) -> None:
         """Keep a process running, until :meth:`stop`."""
-        watchdog = asyncio.create_task(self._watch())
         try:
-            while not self._stopping:
-                try:
-                    await self._live()
-                except LaneDied as error:
-                    self._killed_because = f"could not be started: {error}"
-                if not self._stopping:
-                    await self._recover()
+            async with asyncio.TaskGroup() as group:
+                helpers = [group.create_task(self._watch()), group.create_task(self._pass_on())]
+                await self._keep_alive()
+                for helper in helpers:
+                    helper.cancel()
+        except ExceptionGroup as group_error:
+            raise group_error.exceptions[0] from None
         finally:
-            watchdog.cancel()
             self.state = "stopped"
+
+    async def _keep_alive(self) -> None:
+        while not self._stopping:
+            try:
+                await self._live()
+            except LaneDied as error:
+                self._killed_because = f"could not be started: {error}"
+            if not self._stopping:
+                await self._recover()
 
     async def _live(self) -> None:
         """One process, from its start to its end."""
@@ -271,20 +279,13 @@ class Lane:
             self._owner.lane_event(self, "script not restored", f"{script}: {fault}")
 
     async def _listen(self, worker: Worker) -> None:
-        while True:
-            message = await worker.receive()
-            if message is None:
-                return
-            # While the host itself waits (for a sink), the lane's signs of life go unread.
-            self._passing_on = True
-            await self._take(message)
-            self._passing_on = False
-            worker.last_sign = asyncio.get_running_loop().time()
+        while (message := await worker.receive()) is not None:
+            self._take(message)
 
-    async def _take(self, message: wire.FromLane) -> None:
+    def _take(self, message: wire.FromLane) -> None:
         match message:
             case wire.Done():
-                await self._done(message)
+                self._done(message)
             case wire.Committed(generation):
                 self._committed(generation)
                 self._report_unrestored(message)
@@ -312,23 +313,26 @@ class Lane:
         self._pump()
         self._settle()
 
-    async def _done(self, message: wire.Done) -> None:
-        work = self._flight[0]
+    def _done(self, message: wire.Done) -> None:
+        work = self._flight.popleft()
         assert isinstance(work, Work)  # noqa: S101 - answers come in the order of the questions
         self._adapt(message.busy, work.batch.count)
         self._deaths = 0
         self._entered = None
-        # The work counts as under way until its results are safe; the lane goes on with the next meanwhile.
-        self._flight.popleft()
-        self._finishing += 1
+        self._unwritten += 1
+        self._results.put_nowait((work, message.result))
         self._pump()
         self._owner.room_made()
-        try:
-            await self._owner.finished(work, message.result)
-        finally:
-            self._finishing -= 1
+
+    async def _pass_on(self) -> None:
+        """Pass the results on, in order. A sink that cannot be written holds up the events, but no change."""
+        while True:
+            work, result = await self._results.get()
+            await self._owner.finished(work, result)
+            work.done()
+            self._unwritten -= 1
+            self._owner.room_made()
             self._settle()
-        work.done()
 
     def _committed(self, generation: int) -> None:
         self.generation = generation
@@ -356,7 +360,7 @@ class Lane:
             await asyncio.sleep(0.25)
             worker = self._worker
             busy = self._flight or self._stopping or not self._ready.is_set()
-            if worker is None or not busy or self._passing_on:
+            if worker is None or not busy:
                 continue
             silent = asyncio.get_running_loop().time() - worker.last_sign
             limit = self._owner.longest_timeout() + GRACE
@@ -383,7 +387,6 @@ class Lane:
         elif entered is not None:
             self._failed_opening(entered, reason)
         self._flight.clear()
-        self._passing_on = False
         self._queue.extendleft(reversed(again))
         self._queued = sum(item.batch.count for item in self._queue if isinstance(item, Work))
         self._settle()
