@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, MutableMapping
 from typing import Any
 
 import structlog
@@ -10,8 +11,15 @@ import structlog
 from trimtab.api import Notice, hookimpl
 
 
-def configure() -> None:
-    """Set structlog up for this process. Called once, by the command that runs the host."""
+def configure(mask: Callable[[str], str] = str) -> None:
+    """Set structlog up for this process. Called by the command that runs the host, again when it knows the secrets.
+
+    ``mask``: puts ``***`` in the place of secrets in a text.
+    """
+
+    def masked(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        return {key: mask(value) if isinstance(value, str) else value for key, value in event.items()}
+
     terminal = sys.stderr.isatty()
     renderer: list[Any] = (
         [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
@@ -21,6 +29,7 @@ def configure() -> None:
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
+            masked,
             structlog.processors.TimeStamper(fmt="%H:%M:%S" if terminal else "iso", utc=not terminal),
             *renderer,
         ],

@@ -21,6 +21,7 @@ def run(config_path: Path) -> int:
     host_log.configure()
     plugins = Plugins.load([("announcer", host_log.Announcer())])
     config = load(config_path.absolute(), plugins)
+    host_log.configure(config.mask)
     _announce(config, config_path, plugins)
     return asyncio.run(_serve(Host(config, plugins)))
 

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 import structlog
+from msgspec.structs import replace
 
 from trimtab.api import SinkContext, SinkError, Source
 from trimtab.config import Config, SourceConfig
@@ -82,6 +83,7 @@ class Stream:
         )
         self.dead_letters = dead_letters
         self._plan_of = plan_of
+        self._mask = config.mask
         self._stack = AsyncExitStack()
         self._forking = asyncio.Lock()
         self._lane_tasks: list[asyncio.Task[None]] = []
@@ -146,6 +148,10 @@ class Stream:
 
     async def check(self, plan: Plan) -> tuple[dict[str, LoadedScript], dict[str, Fault]]:
         """See :class:`trimtab.deploy.deployer.Lanes`."""
+        loaded, faults = await self._check(plan)
+        return loaded, self._all_masked(faults)
+
+    async def _check(self, plan: Plan) -> tuple[dict[str, LoadedScript], dict[str, Fault]]:
         nursery = self._nursery
         with suppress(LaneDied):
             checked = await checker.check(lambda: self._fork(b"C"), plan)
@@ -166,10 +172,10 @@ class Stream:
             for answer in await asyncio.gather(*(lane.prepare(plan) for lane in others), return_exceptions=True):
                 if answer is not None:
                     raise answer
-        except (ChangeRefused, LaneDied):
+        except (ChangeRefused, LaneDied) as error:
             for lane in self.lanes:
                 lane.abort()
-            raise
+            raise ChangeRefused(self._all_masked(error.faults)) if isinstance(error, ChangeRefused) else error from None
 
     async def commit(self, plan: Plan) -> None:
         """See :class:`trimtab.deploy.deployer.Lanes`."""
@@ -250,7 +256,15 @@ class Stream:
 
     async def replay(self, batch: Batch, key: object, version: tuple[str, bytes] | None) -> Fault | None:
         """Handle one event again, by a version (name and source) of a script or by what runs. Returns its fault."""
-        return await self.router.resubmit(batch, key, version)
+        fault = await self.router.resubmit(batch, key, version)
+        return None if fault is None else self._masked(fault)
+
+    def _masked(self, fault: Fault) -> Fault:
+        """Scripts know the secrets in the settings, and may say them in errors; nobody else is to see them."""
+        return replace(fault, message=self._mask(fault.message))
+
+    def _all_masked(self, faults: Mapping[str, Fault]) -> dict[str, Fault]:
+        return {name: self._masked(fault) for name, fault in faults.items()}
 
     def _version_of(self, script: str, work: Work) -> str | None:
         """The version of a script that a batch was for: by now another one may run."""
@@ -261,6 +275,7 @@ class Stream:
 
     async def _keep(self, letters: list[DeadLetter]) -> None:
         """Keep dead letters, however long it takes: what they hold is nowhere else."""
+        letters = [replace(letter, fault=self._masked(letter.fault)) for letter in letters]
         pause = 0.1
         while True:
             try:
