@@ -119,6 +119,7 @@ class Deployer:
                 found = self._differences(discoverer, snapshot)
                 changes |= found
                 origins |= dict.fromkeys(found, discoverer.name)
+            self._forget_what_is_not_there()
             if not self.generation:
                 await self._first(changes, origins, unreadable)
             elif changes or unreadable:
@@ -130,6 +131,12 @@ class Deployer:
             taken = change.version is not None or change.kind == "deleted"
             self._refused[name] = change.version if taken else change.fault
             self.errors.setdefault(name, change.fault)
+
+    def _forget_what_is_not_there(self) -> None:
+        there = {name for snapshot in self._seen.values() for name in _names(snapshot)}
+        for name in self._refused.keys() - there - self.active.keys():
+            del self._refused[name]
+            self.errors.pop(name, None)
 
     async def _first(self, changes: Changes, origins: Mapping[str, str], left_out: dict[str, Fault]) -> None:
         """Commit as much of a change set as can run."""
@@ -209,12 +216,20 @@ class Deployer:
         Raises :class:`UsageError` or :class:`ChangeRefused`.
         """
         async with self._lock:
-            version = self._store.previous(name) if to is None else self._store.resolve(name, to)
+            version = self._before(name) if to is None else self._store.resolve(name, to)
             running = self.active.get(name)
             if (version and version.hash) == (running and running.hash):
                 what = f"version {running.hash[:12]}" if running else "nothing"
                 raise UsageError(f"{name}: expected another version than the one that runs, got {what}, which runs")
             return await self._roll_back({name: version}, discoverers)
+
+    def _before(self, name: str) -> Version:
+        version = self._store.previous(name)
+        if version is None:
+            raise UsageError(
+                f"{name}: expected a version that ran before, got none; name one with --to, or delete the file"
+            )
+        return version
 
     async def rollback_generation(self, number: int, discoverers: Sequence[Discoverer]) -> Notice:
         """Run everything as it was in a generation. Raises :class:`UsageError` or :class:`ChangeRefused`."""
