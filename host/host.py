@@ -233,4 +233,5 @@ class Host:
 
 
 def _document(notice: Notice) -> dict[str, Any]:
-    return {"generation": notice.generation, "changes": dict(notice.changes), "seconds": dict(notice.seconds)}
+    document: dict[str, Any] = msgspec.to_builtins(notice)
+    return document

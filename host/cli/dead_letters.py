@@ -11,7 +11,7 @@ from typing import Any, cast
 import msgspec
 
 from trimtab.cli.output import console, moment, print_json, print_line, print_table, short
-from trimtab.cli.project import open_project
+from trimtab.cli.project import Project, open_project
 from trimtab.control.client import ControlClient
 from trimtab.durations import parse_duration
 from trimtab.errors import Fault, UsageError
@@ -73,16 +73,45 @@ def purge(config: Path, chosen: Sequence[int] | Filters, *, as_json: bool) -> in
 
 
 def replay(config: Path, chosen: Sequence[int] | Filters, version: str | None, *, as_json: bool) -> int:
-    """Replay letters: at once on a running host, else when a host starts next. 1 if some failed again."""
+    """Replay letters: at once on a running host, else when a host starts next. 1 if some failed again.
+
+    Raises :class:`UsageError` when none of their scripts has the version.
+    """
     project = open_project(config)
     with project.dead_letters() as letters:
         ids = _ids(letters, chosen)
+        if letters is None or not ids:
+            return _nothing(as_json=as_json)
+        if version is not None:
+            _check_version(project, letters, ids, version)
         client = project.client()
         if client is None:
-            if letters is not None:
-                letters.request_replay(ids, version)
+            letters.request_replay(ids, version)
             return _queued(ids, as_json=as_json)
     return _replayed(client, ids, version, as_json=as_json)
+
+
+def _nothing(*, as_json: bool) -> int:
+    if not as_json:
+        print("no dead letters to replay")
+    return 0
+
+
+def _check_version(project: Project, letters: DeadLetters, ids: Sequence[int], version: str) -> None:
+    """Raise :class:`UsageError` when the letters are of scripts, and the version is of none of these."""
+    refusals: dict[str, UsageError] = {}
+    with project.store() as store:
+        for letter in map(letters.get, ids):
+            if store is None or letter is None or letter.script is None or letter.script in refusals:
+                continue
+            try:
+                store.resolve(letter.script, version)
+            except UsageError as error:
+                refusals[letter.script] = error
+            else:
+                return
+    for refusal in refusals.values():
+        raise refusal
 
 
 def _queued(ids: Sequence[int], *, as_json: bool) -> int:
@@ -90,7 +119,7 @@ def _queued(ids: Sequence[int], *, as_json: bool) -> int:
         for letter_id in ids:
             print_line({"id": letter_id, "outcome": "queued", "error": None})
     else:
-        print(f"{len(ids)} queued: they are replayed when the host starts next" if ids else "no dead letters to replay")
+        print(f"{len(ids)} queued: they are replayed when the host starts next")
     return 0
 
 

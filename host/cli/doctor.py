@@ -25,6 +25,9 @@ from trimtab.plugin_manager import Plugins
 WATCH_SECONDS = 3.0
 """How long to wait for the first event of the file system."""
 
+CONFIGURATION = "configuration"
+"""The name of the checks of the configuration."""
+
 TIME_LIMIT = 0.05
 """Seconds that the trial of the time limit takes."""
 
@@ -56,7 +59,7 @@ class Report(msgspec.Struct, frozen=True):
 
 
 def doctor(config: Path, *, as_json: bool) -> int:
-    """Print the report. 1 if something fails."""
+    """Print the report. 2 if the configuration is not valid, 1 if something else fails."""
     plugins = Plugins.load()
     reports = _plugin_reports(plugins)
     checks = list(_checks(config, plugins))
@@ -66,6 +69,8 @@ def doctor(config: Path, *, as_json: bool) -> int:
         print_json(report)
     else:
         _print(report)
+    if any(check.name == CONFIGURATION and not check.ok for check in checks):
+        return ConfigurationError.exit_code
     return 0 if ok else 1
 
 
@@ -80,7 +85,7 @@ def _print(report: Report) -> None:
 def _plugin_reports(plugins: Plugins) -> list[PluginReport]:
     loaded = [PluginReport(info.name, info.distribution, info.version, info.adds) for info in plugins.infos]
     failed = [
-        PluginReport(failure.name, failure.distribution, failure.version, (), f"FAILS: {failure.error}")
+        PluginReport(failure.name, failure.distribution, failure.version, (), f"FAILS: {_reason(failure.error)}")
         for failure in plugins.failures
     ]
     return loaded + failed
@@ -104,7 +109,12 @@ def _tried(name: str, look: Callable[[], str]) -> Check:
     try:
         return Check(name, True, look())
     except Exception as error:  # noqa: BLE001 - the report is what the command is for
-        return Check(name, False, str(error) or type(error).__name__)
+        return Check(name, False, _reason(error))
+
+
+def _reason(error: Exception) -> str:
+    """Our own errors say all in their text; many of others, such as ``KeyError``, nothing without their type."""
+    return str(error) if isinstance(error, TrimtabError) else f"{type(error).__name__}: {error}"
 
 
 def _javascript() -> str:
@@ -119,11 +129,11 @@ def _configuration(config: Path, plugins: Plugins) -> Iterator[Check]:
     try:
         load(config.absolute(), plugins)
     except ConfigurationError as error:
-        yield from (Check("configuration", False, str(problem)) for problem in error.problems)
+        yield from (Check(CONFIGURATION, False, str(problem)) for problem in error.problems)
     except TrimtabError as error:
-        yield Check("configuration", False, str(error))
+        yield Check(CONFIGURATION, False, str(error))
     else:
-        yield Check("configuration", True, str(config))
+        yield Check(CONFIGURATION, True, str(config))
 
 
 def _state_folder(config: Path) -> str:

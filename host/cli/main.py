@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from trimtab import __version__
 from trimtab.errors import ChangeRefused, ConfigurationError, TrimtabError
 
 app = typer.Typer(
@@ -66,6 +67,21 @@ def _print_error(message: str) -> None:
 
 def _end(code: int) -> None:
     raise typer.Exit(code)
+
+
+def _print_version(asked: bool) -> None:  # noqa: FBT001 - how the command line calls it
+    if asked:
+        print(f"trimtab {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Hold what is about no command."""
 
 
 @app.command()
@@ -155,7 +171,11 @@ def rollback(
     config: ConfigFile = CONFIG,
     as_json: AsJson = False,
 ) -> None:
-    """Bring an older version back, of one artifact or of everything."""
+    """Bring an older version back, of one artifact or of everything.
+
+    Without --to, it is the version that ran before. So a second rollback goes back to where it was: the two versions
+    take turns. --to names any other (trimtab history NAME lists them).
+    """
     from trimtab.cli.rollback import rollback
 
     _end(rollback(config, name, to, generation, as_json=as_json))

@@ -6,6 +6,7 @@ So ``status`` and ``rollback`` answer at once, and also while the rest of the fi
 from __future__ import annotations
 
 import contextlib
+import sys
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from pathlib import Path
 from trimtab.artifacts.store import FILE_NAME, ArtifactStore
 from trimtab.configuration.checking import Problems, show
 from trimtab.configuration.variables import Variables
+from trimtab.control import endpoint
 from trimtab.control.client import ControlClient, connect
 from trimtab.errors import ConfigurationError, Problem, UsageError
 from trimtab.runtime import dead_letters
@@ -63,7 +65,11 @@ class Project:
 
 
 def open_project(config: Path) -> Project:
-    """Read where the state is. Raises :class:`ConfigurationError` when the file is missing or is not TOML."""
+    """Read where the state is.
+
+    A host runs on while somebody breaks its file: then the default folder is taken, if a host runs on that, with a
+    warning on stderr. Raises :class:`ConfigurationError` when the file is missing or is not TOML otherwise.
+    """
     config = config.absolute()
     try:
         tree = tomllib.loads(config.read_bytes().decode())
@@ -71,7 +77,12 @@ def open_project(config: Path) -> Project:
         expected = "a configuration file (trimtab init writes one; --config names another)"
         raise ConfigurationError([Problem(str(config), expected, "nothing")]) from None
     except (OSError, ValueError) as error:
-        raise ConfigurationError([Problem(str(config), "a readable TOML file", str(error))]) from None
+        problem = Problem(str(config), "a readable TOML file", str(error))
+        default = config.parent / DEFAULT_STATE
+        if endpoint.holder(default) is None:
+            raise ConfigurationError([problem]) from None
+        print(f"warning: {problem}; taking the host that runs on {default}", file=sys.stderr)
+        return Project(config, default)
     return Project(config, config.parent / _state(tree))
 
 

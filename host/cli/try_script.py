@@ -47,7 +47,7 @@ def try_script(config_path: Path, script: Path, events: Path, source: str | None
     engine = _engine(config, plugins, printer.logged)
     engine.prepare(plan)
     engine.commit()
-    for number, record in enumerate(_records(events), 1):
+    for number, record in _records(events):
         printer.event = number
         _run(engine, config.sources[name], record, printer)
     printer.event = None
@@ -63,7 +63,7 @@ class _Printer:
 
     def __init__(self, *, as_json: bool) -> None:
         self.event: int | None = None
-        """The number of the event in hand, from 1; None before the first and after the last one."""
+        """The line of the event in hand, from 1; None before the first and after the last one."""
         self.failures = 0
         self._emitted = 0
         self._as_json = as_json
@@ -95,7 +95,8 @@ class _Printer:
 
 def _run(engine: Engine, source: SourceConfig, record: bytes, printer: _Printer) -> None:
     try:
-        line = record if source.codec.is_json else source.codec.to_json(record)
+        # Records that are not lines cannot be told apart in a file: their events are given as JSON.
+        line = source.codec.to_json(record) if source.codec.lines and not source.codec.is_json else record
     except CodecError as error:
         printer.failed(Fault("CodecError", str(error)))
         return
@@ -178,11 +179,12 @@ def _source_name(asked: str | None, loaded: LoadedScript, config: Config) -> str
     return name
 
 
-def _records(path: Path) -> Iterator[bytes]:
+def _records(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The lines that are not blank, with their numbers in the file."""
     try:
         with closing(sys.stdin.buffer if path == Path("-") else path.open("rb")) as file:
-            for line in file:
+            for number, line in enumerate(file, 1):
                 if line.strip():
-                    yield line.rstrip(b"\r\n")
+                    yield number, line.rstrip(b"\r\n")
     except OSError as error:
         raise UsageError(f"expected a file of events, one JSON value a line, got {path}: {error.strerror}") from None

@@ -21,12 +21,12 @@ class Access:
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self._app = app
-        self._expected = f"Bearer {token}".encode()
+        self._token = token.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer it with 401."""
-        given = Request(scope).headers.get("authorization", "")
-        if hmac.compare_digest(given.encode(), self._expected):
+        scheme, _, token = Request(scope).headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and hmac.compare_digest(token.strip().encode(), self._token):
             await self._app(scope, receive, send)
             return
         message = (

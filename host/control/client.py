@@ -57,6 +57,11 @@ class ControlClient:
             if response.status >= 400:
                 raise _error(response.status, response.read())
             yield response
+        except TimeoutError as error:
+            raise StateError(
+                f"the host at {self._address.geturl()} gave no answer within {self._timeout:g} s; "
+                "the request may still be carried out: see trimtab history before you try again"
+            ) from error
         except (OSError, http.client.HTTPException, msgspec.DecodeError) as error:
             url = self._address.geturl()
             raise StateError(

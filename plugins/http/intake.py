@@ -28,14 +28,14 @@ class Taker(Protocol):
     def check_room(self) -> None:
         """Return if records would be taken now."""
 
-    async def accept(self, records: Sequence[bytes]) -> None:
+    def accept(self, records: Sequence[bytes]) -> None:
         """Take all records, or none."""
 
 
 class Intake:
     """An ASGI application for one path and every method.
 
-    Answers 202 ``{"accepted": N}`` once the records were delivered, or an error as :class:`Refusal` describes it.
+    Answers 202 ``{"accepted": N}`` once the records were taken, or an error as :class:`Refusal` describes it.
     What can be refused is refused before the body is read.
     """
 
@@ -52,7 +52,7 @@ class Intake:
         except Refusal as refusal:
             response = JSONResponse(refusal.document(), refusal.status, refusal.headers)
         except ClientDisconnect:
-            return  # nobody is there to answer, and nothing was delivered
+            return  # nobody is there to answer, and nothing was taken
         await response(scope, receive, send)
 
     async def _take(self, request: Request) -> Response:
@@ -67,7 +67,7 @@ class Intake:
         else:
             records = self._records(body, is_gzip=False, is_ndjson=is_ndjson)
         if records:
-            await self._taker.accept(records)
+            self._taker.accept(records)
         return Response(b'{"accepted":%d}' % len(records), 202, media_type="application/json")
 
     def _records(self, body: bytes, *, is_gzip: bool, is_ndjson: bool) -> list[bytes]:

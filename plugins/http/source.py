@@ -22,6 +22,9 @@ class HttpSource(Source):
     The one route has the path ``/``: the host serves it at ``/sources/NAME/`` and, by adding the slash, at
     ``/sources/NAME``. It answers every method itself (405 but for POST). Positions count the records that were
     accepted in this run of the host.
+
+    A request is answered once its records are here in memory. At most one request's records wait for lanes: until
+    they are delivered, others are told to come back.
     """
 
     def __init__(self, options: HttpSourceOptions, context: SourceContext) -> None:
@@ -29,17 +32,19 @@ class HttpSource(Source):
         self._context = context
         self._position = 0
         self._running = False
-        self._turn = asyncio.Lock()
+        self._accepted: Records | None = None
+        self._changed = asyncio.Event()
 
     async def run(self) -> None:
-        """Take requests until cancelled. When it has ended, nothing more is delivered."""
+        """Take requests until cancelled. When it has ended, all that was accepted is delivered, and nothing follows."""
         self._running = True
+        delivering = asyncio.create_task(self._deliver_accepted())
         try:
-            await asyncio.Event().wait()
+            await asyncio.shield(delivering)
         finally:
             self._running = False
-            async with self._turn:  # a request that is being delivered was not refused in time: let it end
-                pass
+            self._changed.set()
+            await delivering
 
     def routes(self) -> Sequence[BaseRoute]:
         """Return the one route."""
@@ -59,7 +64,7 @@ class HttpSource(Source):
                 hint="send it again later",
                 headers=_LATER,
             )
-        if not self._context.has_room():
+        if self._accepted is not None or not self._context.has_room():
             raise Refusal(
                 429,
                 expected="room for events",
@@ -68,16 +73,24 @@ class HttpSource(Source):
                 headers=_LATER,
             )
 
-    async def accept(self, records: Sequence[bytes]) -> None:
-        """Deliver the records of one request, one request at a time: positions never interleave.
+    def accept(self, records: Sequence[bytes]) -> None:
+        """Take the records of one request into memory.
 
-        Raises :class:`Refusal` when there is no room any more, before anything is delivered: a sender is told to
-        come back rather than kept waiting with its body in memory.
+        Raises :class:`Refusal` when there is no room any more, before anything is taken: a sender is told to come
+        back rather than kept waiting with its body in memory.
         """
-        async with self._turn:
-            self.check_room()
-            start = self._position
-            self._position = end = start + len(records)
-            await self._context.deliver(
-                Records(b"\n".join(records), positions=range(start, end), partition=self._context.partition)
-            )
+        self.check_room()
+        start = self._position
+        self._position = end = start + len(records)
+        self._accepted = Records(b"\n".join(records), positions=range(start, end), partition=self._context.partition)
+        self._changed.set()
+
+    async def _deliver_accepted(self) -> None:
+        """Deliver request after request, until the source has stopped and nothing is left."""
+        while self._running or self._accepted is not None:
+            if self._accepted is None:
+                self._changed.clear()
+                await self._changed.wait()
+            else:
+                await self._context.deliver(self._accepted)
+                self._accepted = None

@@ -52,11 +52,21 @@ def test_purge_deletes_ids_or_what_matches_or_all(folder: Path) -> None:
 
 
 def test_a_replay_waits_for_the_next_start(folder: Path) -> None:
-    assert "1 queued" in trimtab(folder, "dead-letters", "replay", "2", "--version", "ab" * 32).stdout
+    assert "1 queued" in trimtab(folder, "dead-letters", "replay", "2", "--version", "1").stdout
     done = trimtab(folder, "dead-letters", "replay", "--kind", "codec", "--json")
     assert [json.loads(line) for line in done.stdout.splitlines()] == [{"id": 3, "outcome": "queued", "error": None}]
     letters = DeadLetters(folder / ".trimtab" / "dead-letters.db")
-    assert list(letters.pending_replays()) == [(2, "ab" * 32), (3, None)]
+    assert list(letters.pending_replays()) == [(2, "1"), (3, None)]
+    letters.close()
+
+
+def test_a_replay_against_a_version_that_no_script_has_ends_with_2_and_queues_nothing(folder: Path) -> None:
+    done = trimtab(folder, "dead-letters", "replay", "--all", "--version", "zz")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: a.py: expected the number of a version")
+    assert len(done.stderr.splitlines()) == 1
+    letters = DeadLetters(folder / ".trimtab" / "dead-letters.db")
+    assert list(letters.pending_replays()) == []
     letters.close()
 
 

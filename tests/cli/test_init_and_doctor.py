@@ -57,11 +57,11 @@ def test_doctor_finds_everything_in_order(tmp_path: Path) -> None:
     assert not (tmp_path / ".trimtab").exists()
 
 
-def test_doctor_lists_every_problem_of_the_configuration_and_ends_with_1(tmp_path: Path) -> None:
+def test_doctor_lists_every_problem_of_the_configuration_and_ends_with_2(tmp_path: Path) -> None:
     project(tmp_path)
     (tmp_path / "trimtab.toml").write_text('[host]\nlanes = 0\n[sources.a]\ntype = "nonsense"\n')
     done = trimtab(tmp_path, "doctor")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "host.lanes" in done.stdout
     assert "sources.a.type" in done.stdout
 
@@ -72,6 +72,7 @@ def test_doctor_tells_of_a_state_folder_that_cannot_be_written(tmp_path: Path) -
     done = trimtab(tmp_path, "doctor")
     assert done.returncode == 1
     assert "FAILS" in done.stdout
+    assert "NotADirectoryError: " in done.stdout
 
 
 def test_the_examples_of_init_emit_what_their_comments_say(tmp_path: Path) -> None:

@@ -46,10 +46,10 @@ def lines(text: str) -> list[Any]:
 
 def test_it_prints_what_each_event_emits_and_tells_people_of_logs_and_failures(folder: Path) -> None:
     done = trimtab(folder, "try", "scripts/overspeed.py", "--events", "events.jsonl")
-    assert lines(done.stdout) == [{"event": 2, "sink": "alarms", "value": {"who": "v2", "key": "v2"}}]
-    assert "event 2: info: looking id='v2'" in done.stderr
-    assert "event 3: failed: overspeed.py:11" in done.stderr
-    assert "event 4: failed:" in done.stderr
+    assert lines(done.stdout) == [{"event": 3, "sink": "alarms", "value": {"who": "v2", "key": "v2"}}]
+    assert "event 3: info: looking id='v2'" in done.stderr
+    assert "event 4: failed: overspeed.py:11" in done.stderr
+    assert "event 5: failed:" in done.stderr
     assert "1 values emitted, 2 failures" in done.stderr
     assert done.returncode == 1
 
@@ -58,7 +58,7 @@ def test_for_machines_everything_is_json_lines_on_stdout(folder: Path) -> None:
     done = trimtab(folder, "try", "scripts/overspeed.py", "--events", "events.jsonl", "--json")
     documents = lines(done.stdout)
     assert [list(each)[1] for each in documents] == ["log", "sink", "log", "error", "error"]
-    assert {each["event"] for each in documents} == {2, 3, 4}
+    assert {each["event"] for each in documents} == {3, 4, 5}
     assert next(each["error"]["name"] for each in documents if "error" in each) == "ValueError"
     assert done.stderr == ""
 
@@ -67,6 +67,14 @@ def test_events_come_from_stdin_and_without_failures_it_ends_with_0(folder: Path
     done = trimtab(folder, "try", "scripts/overspeed.py", "--events", "-", input='{"id": 1, "speed": 101}\n')
     assert done.returncode == 0, done.stderr
     assert lines(done.stdout)[0]["value"]["who"] == 1
+
+
+def test_events_of_a_source_whose_records_are_not_lines_are_given_as_json(folder: Path) -> None:
+    config = folder / "trimtab.toml"
+    config.write_text(config.read_text().replace('type = "stdin"', 'type = "http"\ncodec = "msgpack"'))
+    done = trimtab(folder, "try", "scripts/overspeed.py", "--events", "-", input='{"id": 1, "speed": 101}\n{"id":\n')
+    assert lines(done.stdout) == [{"event": 1, "sink": "alarms", "value": {"who": 1, "key": 1}}]
+    assert "event 2: failed:" in done.stderr
 
 
 def test_a_script_may_lie_outside_of_the_scripts_folder(folder: Path) -> None:

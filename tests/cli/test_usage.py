@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.command_line import project, stopped_host, trimtab
+from trimtab import __version__
 
 READING = [
     ["status"],
@@ -121,3 +122,8 @@ def test_help_names_every_command(tmp_path: Path) -> None:
     text = trimtab(tmp_path, "--help").stdout
     for name in ("init", "run", "doctor", "status", "history", "show", "diff", "rollback", "try", "dead-letters"):
         assert name in text
+
+
+def test_the_version_is_printed(tmp_path: Path) -> None:
+    done = trimtab(tmp_path, "--version")
+    assert (done.returncode, done.stdout) == (0, f"trimtab {__version__}\n")

@@ -68,3 +68,17 @@ def test_a_replay_against_an_unknown_version_ends_with_2(folder: Path) -> None:
     letters.close()
     done = trimtab(folder, "dead-letters", "replay", "1", "--version", "unknown")
     assert (done.returncode, done.stderr) == (2, "error: unknown version\n")
+
+
+def test_without_a_matching_letter_there_is_nothing_to_replay(folder: Path) -> None:
+    done = trimtab(folder, "dead-letters", "replay", "--script", "nope.py")
+    assert (done.returncode, done.stdout) == (0, "no dead letters to replay\n")
+
+
+def test_a_broken_configuration_does_not_hide_the_running_host(folder: Path) -> None:
+    (folder / "trimtab.toml").write_text("[host\n")
+    done = trimtab(folder, "status", "--json")
+    assert (done.returncode, json.loads(done.stdout)["running"]) == (0, True)
+    assert done.stderr.startswith("warning: ")
+    assert "trimtab.toml: expected a readable TOML file" in done.stderr
+    assert trimtab(folder, "rollback", "a.js", "--to", "1").returncode == 0

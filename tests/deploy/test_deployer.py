@@ -14,7 +14,7 @@ from trimtab.api import Discoverer, Fault, Notice, Snapshot
 from trimtab.artifacts.store import ArtifactStore
 from trimtab.deploy.deployer import Deployer
 from trimtab.engine.engine import LoadedScript, Plan
-from trimtab.errors import ChangeRefused
+from trimtab.errors import ChangeRefused, UsageError
 
 
 class Folder(Discoverer):
@@ -211,5 +211,27 @@ def test_a_script_that_loads_no_more_says_so_and_comes_back_with_its_library(dri
         await host.save(_lib="one again")
         assert host.deployer.errors == {}
         assert host.notices[-1][1].changes == {"_lib.py": "changed", "a.py": "reloaded"}
+
+    drive(test)
+
+
+def test_a_refused_file_that_is_gone_at_the_next_start_is_not_rejected_any_more(drive: Callable[[Drive], None]) -> None:
+    async def test(host: Host) -> None:
+        await host.save(a="1", b="broken")
+        await host.save(b="broken 2")
+        assert "b.py" in host.deployer.errors
+        del host.folder.files["b.py"]
+        await host.start()
+        assert "b.py" not in host.deployer.errors
+
+    drive(test)
+
+
+def test_a_name_with_one_version_cannot_be_rolled_back_to_nothing(drive: Callable[[Drive], None]) -> None:
+    async def test(host: Host) -> None:
+        await host.save(a="1")
+        with pytest.raises(UsageError, match="expected a version that ran before, got none"):
+            await host.rollback("a.py")
+        assert host.running() == {"a.py": "1"}
 
     drive(test)

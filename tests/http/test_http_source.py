@@ -90,8 +90,13 @@ def test_positions_count_on_in_the_partition_and_never_interleave() -> None:
 
     async def scenario() -> None:
         async with running(HttpSource(HttpSourceOptions(), stream)) as client:
+
+            async def send(body: list[dict[str, int]]) -> None:
+                while (await client.post("", json=body)).status_code == 429:
+                    pass
+
             bodies = [[{"request": n, "element": i} for i in range(n % 4 + 1)] for n in range(40)]
-            await asyncio.gather(*(client.post("", json=body) for body in bodies))
+            await asyncio.gather(*map(send, bodies))
 
     asyncio.run(scenario())
     assert stream.places == [("run", position) for position in range(100)]
@@ -103,19 +108,21 @@ def test_positions_count_on_in_the_partition_and_never_interleave() -> None:
         ]
 
 
-def test_a_request_is_answered_only_when_its_events_were_delivered() -> None:
+def test_a_request_is_answered_at_once_while_the_lanes_are_slow_and_those_after_it_come_back_later() -> None:
     stream = Stream()
 
-    async def scenario() -> int:
+    async def scenario() -> list[httpx.Response]:
         stream.gate.clear()
         async with running(HttpSource(HttpSourceOptions(), stream)) as client:
-            answer = asyncio.create_task(client.post("", content=LINE))
-            await stream.called.wait()
-            assert not answer.done()
+            answers = [await client.post("", content=b"%d" % n) for n in range(3)]
+            assert stream.lines == []
             stream.gate.set()
-            return (await answer).status_code
+            return answers
 
-    assert asyncio.run(scenario()) == 202
+    first, *others = asyncio.run(scenario())
+    assert first.status_code == 202
+    assert [(answer.status_code, answer.headers["retry-after"]) for answer in others] == [(429, "1")] * 2
+    assert stream.lines == [b"0"]
 
 
 # --- what is refused ---
@@ -313,26 +320,27 @@ def test_a_source_that_does_not_run_yet_or_any_more_answers_503() -> None:
     assert "gps" in error(after)["got"]
 
 
-def test_the_end_of_run_waits_for_a_delivery_and_refuses_what_waits_behind_it() -> None:
+def test_the_end_of_run_delivers_what_was_accepted_and_refuses_what_comes_then() -> None:
     stream = Stream()
     stream.gate.clear()
 
-    async def scenario() -> list[BaseException | None]:
+    async def scenario() -> Refusal:
         source = HttpSource(HttpSourceOptions(), stream)
         run = asyncio.create_task(source.run())
         await asyncio.sleep(0)
-        accepting = [asyncio.create_task(source.accept([b"%d" % n])) for n in range(3)]
-        await stream.called.wait()
+        source.accept([b"0"])
         run.cancel()
         done, _pending = await asyncio.wait({run}, timeout=0.05)
         assert not done
+        with pytest.raises(Refusal) as refused:
+            source.accept([b"1"])
         stream.gate.set()
-        await asyncio.wait({run, *accepting})
-        return [task.exception() for task in accepting]
+        await asyncio.wait({run})
+        assert run.cancelled()
+        return refused.value
 
-    first, *others = asyncio.run(scenario())
-    assert (first, stream.lines) == (None, [b"0"])
-    assert [isinstance(refused, Refusal) and refused.status for refused in others] == [503, 503]
+    assert asyncio.run(scenario()).status == 503
+    assert stream.lines == [b"0"]
 
 
 # --- other codecs ---
