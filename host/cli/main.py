@@ -69,7 +69,7 @@ def _end(code: int) -> None:
     raise typer.Exit(code)
 
 
-def _print_version(asked: bool) -> None:  # noqa: FBT001 - how the command line calls it
+def _print_version(asked: bool) -> None:
     if asked:
         print(f"trimtab {__version__}")
         raise typer.Exit

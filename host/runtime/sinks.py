@@ -37,6 +37,7 @@ class SinkWriter:
         self._sink = sink
         self._give_up = give_up
         self._lock = asyncio.Lock()
+        self._refusal: str | None = None  # the last one, until a write succeeds
         self._log = structlog.get_logger("trimtab.sink").bind(sink=name)
 
     async def open(self) -> None:
@@ -59,15 +60,13 @@ class SinkWriter:
                     await self._sink.write(lines.data, lines.count)
                 except SinkError as error:
                     if not error.retryable:
-                        self.status.failed += lines.count
-                        self._log.error("sink refused values", count=lines.count, error=str(error))
+                        self._refused(lines.count, str(error))
                         await self._give_up(self.name, lines, error)
                         return
                     attempt += 1
                     await self._back_off(attempt, error)
                 else:
-                    self.status.written += lines.count
-                    self.status.error = None
+                    self._written(lines.count)
                     return
 
     async def try_once(self, lines: Lines) -> SinkError | None:
@@ -77,8 +76,19 @@ class SinkWriter:
                 await self._sink.write(lines.data, lines.count)
             except SinkError as error:
                 return error
-        self.status.written += lines.count
+            self._written(lines.count)
         return None
+
+    def _written(self, count: int) -> None:
+        self.status.written += count
+        self.status.error = self._refusal = None
+
+    def _refused(self, count: int, error: str) -> None:
+        """Count refused values; a refusal like the one before is not logged again."""
+        self.status.failed += count
+        if error != self._refusal:
+            self._log.error("sink refused values; refusals like this are only counted now", count=count, error=error)
+        self._refusal = error
 
     async def _back_off(self, attempt: int, error: SinkError) -> None:
         if self.status.error is None:

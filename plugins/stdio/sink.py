@@ -43,7 +43,10 @@ class LineOutput(Sink):
                     await writable(self._descriptor)
                 start += os.write(self._descriptor, lines[start : _piece_end(lines, start)])
         except OSError as error:
-            message = f"sinks.{self._name}: expected a reader of standard output, got {error.strerror}"
+            message = (
+                f"sinks.{self._name}: expected a reader of standard output, got {error.strerror}; keep the reader "
+                "running, or write to a file: values become dead letters"
+            )
             raise SinkError(message, retryable=False) from error
 
 

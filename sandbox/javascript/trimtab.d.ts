@@ -28,6 +28,8 @@ declare module "trimtab" {
     readonly script: string;
     /** Version of this script: the first 12 hex digits of the SHA-256 of its bytes. */
     readonly version: string;
+    /** Returns all of these as a plain object: they are getters, which `Object.keys` and `{ ...ctx }` do not see. */
+    toJSON(): Omit<Context, "toJSON">;
   }
 
   /** The type of `handle`: `Handler<{ speed: number }>` also types the event. */
@@ -60,3 +62,19 @@ declare module "trimtab" {
     error(message: string, fields?: Record<string, unknown>): void;
   };
 }
+
+/** Writes its values, with a space between, to the host's log. Adds to the `Console` of lib DOM where that is used. */
+interface Console {
+  /** Logs what is good to know. */
+  log(...values: any[]): void;
+  /** Logs as `log` does. */
+  debug(...values: any[]): void;
+  /** Logs as `log` does. */
+  info(...values: any[]): void;
+  /** Logs what somebody should look at. */
+  warn(...values: any[]): void;
+  /** Logs what went wrong. */
+  error(...values: any[]): void;
+}
+
+declare var console: Console;

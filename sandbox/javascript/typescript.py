@@ -60,8 +60,11 @@ class TypeScript:
     def transpile(self, name: str, text: str, limits: Limits, cache: Path | None) -> Source:
         """Return the JavaScript for a file. ``cache``: a folder shared with other processes, made when needed.
 
-        Raises :class:`ScriptError` for a file that is not valid TypeScript.
+        Raises :class:`ScriptError` for a file that is not valid TypeScript, or holds only declarations.
         """
+        if name.endswith(".d.ts"):
+            message = "expected a script, got a .d.ts file: declarations and no code; give the .ts or .js file"
+            raise ScriptError(Fault("ScriptError", message, name))
         key = hashlib.sha256(f"{_FORMAT} {_COMPILER.stat().st_size}\n{text}".encode()).hexdigest()
         compiled = self._known.get(key) or _read(cache, key)
         if compiled is None:

@@ -31,7 +31,8 @@ class PythonInstance(ScriptInstance):
 
     def __init__(self, script: Script, libraries: Mapping[str, bytes], host: ScriptHost) -> None:
         sources = Sources(script, libraries)
-        self._guard = Guard(script.name, sources.texts, host.limits)
+        self._texts = sources.texts
+        self._guard = Guard(script.name, self._texts, host.limits)
         self._emitter = Emitter()
         self._coroutines = Coroutines(host.limits)
         self._context = context_type(script)
@@ -72,7 +73,7 @@ class PythonInstance(ScriptInstance):
 
     def _run(self, name: str) -> tuple[dict[str, Any], list[Handler]]:
         namespace = self._modules.run(name)
-        return namespace, find_handlers(name, namespace, self._coroutines)
+        return namespace, find_handlers(name, namespace, self._coroutines, self._texts)
 
     def _call_hook(self, name: str) -> None:
         """Call ``open`` or ``close``, if the script defines it (and did not import a builtin of that name)."""
@@ -91,5 +92,4 @@ class PythonInstance(ScriptInstance):
             return call, self._guard.call(lambda: decoder.decode_lines(lines), handler.spec.timeout)
         except ScriptError:
             # Some event is not valid: each is decoded in its own call, and fails alone.
-            decode = decoder.decode
-            return lambda line, ctx: call(decode(line), ctx), [events.lines[i] for i in selection]
+            return handler.decoding(decoder.decode), [events.lines[i] for i in selection]

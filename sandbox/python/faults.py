@@ -35,10 +35,10 @@ def fault_of(error: BaseException, script: str, texts: Mapping[str, str]) -> Fau
     if isinstance(error, MemoryError):
         return Fault("MemoryLimitExceeded", OUT_OF_MEMORY, *place)
     message = str(error.msg if isinstance(error, SyntaxError) else error)
-    return Fault(_sendable(type(error).__name__), _sendable(message), *place)
+    return Fault(sendable(type(error).__name__), sendable(message), *place)
 
 
-def _sendable(text: str) -> str:
+def sendable(text: str) -> str:
     """Make any text fit to be stored and sent: lone surrogates cannot be encoded."""
     if len(text) > LONGEST_MESSAGE:
         text = text[:LONGEST_MESSAGE] + "..."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import CodeType, SimpleNamespace
@@ -14,9 +15,12 @@ from trimtab.durations import parse_duration
 from trimtab.engine.script import DEFAULT_TIMEOUT, HandlerSpec
 from trimtab.errors import Fault, ScriptError
 from trimtab.sandbox.python.coroutines import Coroutines
+from trimtab.sandbox.python.faults import Place, sendable
 from trimtab.scripting import HANDLER_MARK
 
 PLAIN = "handle"
+
+_DEFINITION = re.compile(r"[ \t]*(async[ \t]+)?def\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,24 +30,47 @@ class Handler:
     spec: HandlerSpec
     call: Callable[[Any, Any], object]
     decoder: msgspec.json.Decoder[Any] | None
+    place: Place
+    """Where it is defined."""
+    label: str
+    """Begins the message of a fault that only the name tells from those of other handlers."""
+
+    def decoding(self, decode: Callable[[bytes], Any]) -> Callable[[bytes, Any], object]:
+        """Return a call that takes an event as JSON text. An event that does not fit is a fault of the definition."""
+
+        def call(line: bytes, context: Any) -> object:
+            try:
+                event = decode(line)
+            except msgspec.ValidationError as error:
+                fault = Fault("ValidationError", sendable(f"{self.label}{error}"), *self.place)
+                raise ScriptError(fault) from None
+            return self.call(event, context)
+
+        return call
 
 
-def find_handlers(script: str, namespace: Mapping[str, Any], coroutines: Coroutines) -> list[Handler]:
+def find_handlers(
+    script: str, namespace: Mapping[str, Any], coroutines: Coroutines, texts: Mapping[str, str]
+) -> list[Handler]:
     """Return the marked functions in the order of their definition, else plain ``handle``.
 
-    Raises :class:`ScriptError` when there is none, or when one cannot be what it says.
+    ``texts`` are the script's own files by name. Raises :class:`ScriptError` when there is no handler, or when one
+    cannot be what it says.
     """
     marked = {name: value for name, value in namespace.items() if _mark(value) is not None}
     if marked:
         return [
-            _Candidate(script, name, value, coroutines).handler(_mark(value) or {}) for name, value in marked.items()
+            _Candidate(script, name, value, coroutines, texts).handler(
+                _mark(value) or {}, f"handler {name}: " if len(marked) > 1 else ""
+            )
+            for name, value in marked.items()
         ]
     plain = namespace.get(PLAIN)
     if not callable(plain):
         message = f"expected a function {PLAIN}(event, ctx) or one marked with @handler, got none"
         raise ScriptError(Fault("ScriptError", message, script))
     options = {name: namespace.get(name) for name in ("source", "where", "timeout")}
-    return [_Candidate(script, PLAIN, plain, coroutines).handler(options)]
+    return [_Candidate(script, PLAIN, plain, coroutines, texts).handler(options, "")]
 
 
 def is_async(function: Callable[..., Any]) -> bool:
@@ -66,8 +93,9 @@ class _Candidate:
     name: str
     function: Callable[..., Any]
     coroutines: Coroutines
+    texts: Mapping[str, str]
 
-    def handler(self, options: Mapping[str, Any]) -> Handler:
+    def handler(self, options: Mapping[str, Any], label: str) -> Handler:
         spec = HandlerSpec(
             self.name,
             self._text("source", options["source"]),
@@ -77,7 +105,7 @@ class _Candidate:
         inner = inspect.unwrap(self.function)
         if inspect.isgeneratorfunction(inner) or inspect.isasyncgenfunction(inner):
             self._refuse("a function that runs to its end", "a generator", "use emit() instead of yield")
-        return Handler(spec, self._call(), self._decoder())
+        return Handler(spec, self._call(), self._decoder(), self._place(), label)
 
     def _call(self) -> Callable[[Any, Any], object]:
         function = self.coroutines.finished(self.function) if is_async(self.function) else self.function
@@ -136,9 +164,17 @@ class _Candidate:
         raise self._error(f"expected {expected}, got {got}; {advice}")
 
     def _error(self, message: str) -> ScriptError:
+        return ScriptError(Fault("ScriptError", f"handler {self.name}: {message}", *self._place()))
+
+    def _place(self) -> Place:
+        """Return where the ``def`` is: the first line of the code is that of the first decorator."""
         code = getattr(inspect.unwrap(self.function), "__code__", None)
-        place = (code.co_filename, code.co_firstlineno) if isinstance(code, CodeType) else (self.script, None)
-        return ScriptError(Fault("ScriptError", f"handler {self.name}: {message}", *place))
+        if not isinstance(code, CodeType):
+            return Place(self.script)
+        first = code.co_firstlineno
+        lines = self.texts.get(code.co_filename, "").split("\n")[first - 1 :]
+        numbers = (number for number, line in enumerate(lines, first) if _DEFINITION.match(line))
+        return Place(code.co_filename, next(numbers, first))
 
 
 def _is_mapping(kind: object) -> bool:

@@ -56,6 +56,12 @@ def test_without_the_token_nothing_below_api_answers(
     assert "Authorization: Bearer TOKEN" in message(response)
 
 
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
+def test_the_scheme_of_the_token_may_be_written_in_any_case(host: StillHost, scheme: str) -> None:
+    headers = {"Authorization": f"{scheme} {TOKEN}"}
+    assert call(host, "GET", "/api/status", token=None, headers=headers).status_code == 200
+
+
 def test_health_is_open(host: StillHost) -> None:
     assert call(host, "GET", "/healthz", token=None).json() == {"status": "ok"}
 

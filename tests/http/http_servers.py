@@ -30,21 +30,23 @@ def app_of(source: Source) -> Starlette:
 
 
 class Stream(RecordingContext):
-    """The host's side of one source. ``gate`` closed: deliveries that have begun wait, though there is room."""
+    """The host's side of one source. ``gate`` closed: deliveries that have begun wait, though there is room.
 
-    def __init__(self, codec: Codec | None = None, *, busy: bool = False) -> None:
+    ``uneven``: an earlier delivery often ends after later ones, so a source must make them one at a time.
+    """
+
+    def __init__(self, codec: Codec | None = None, *, busy: bool = False, uneven: bool = False) -> None:
         super().__init__(codec or JsonCodec(), Path(), name="gps")
         self.busy = busy
+        self._uneven = uneven
         self.gate = asyncio.Event()
         self.gate.set()
-        self.called = asyncio.Event()
         self._calls = 0
 
     async def deliver(self, records: Records) -> asyncio.Future[None]:
-        """Keep the records, an earlier call often after later ones: a source must make them one at a time."""
-        self.called.set()
+        """Keep the records."""
         self._calls += 1
-        for _ in range(10 - self._calls % 10):
+        for _ in range(10 - self._calls % 10 if self._uneven else 0):
             await asyncio.sleep(0)
         await self.gate.wait()
         return await super().deliver(records)

@@ -86,7 +86,7 @@ def test_the_path_may_end_in_a_slash() -> None:
 
 
 def test_positions_count_on_in_the_partition_and_never_interleave() -> None:
-    stream = Stream()
+    stream = Stream(uneven=True)
 
     async def scenario() -> None:
         async with running(HttpSource(HttpSourceOptions(), stream)) as client:

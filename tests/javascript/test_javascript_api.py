@@ -165,7 +165,14 @@ def test_the_declarations_for_editors_name_what_the_module_exports() -> None:
     assert declared == set(actual["all"]) == {"emit", "log", "settings"}
     assert set(re.findall(r"^    readonly (\w+):", text, re.MULTILINE)) == set(actual["names"])
     methods = set(re.findall(r"^    (\w+)(?:<[^(]*>)?\(", text, re.MULTILINE))
-    assert methods == {*actual["log"], *actual["settings"]}
+    assert methods == {*actual["log"], *actual["settings"], "toJSON"}
+
+
+def test_the_declarations_for_editors_name_the_methods_of_console() -> None:
+    (body,) = re.findall(r"^interface Console \{$(.*?)^\}$", DECLARATIONS.read_text(), re.MULTILINE | re.DOTALL)
+    script = load('import { emit } from "trimtab"; export function handle() { emit("out", Object.keys(console)); }')
+    ((_index, actual),) = emitted(handle(script, 1))
+    assert set(re.findall(r"^  (\w+)\(\.\.\.values: any\[\]\): void;$", body, re.MULTILINE)) == set(actual)
 
 
 # --- what scripts cannot reach ---

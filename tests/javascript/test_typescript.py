@@ -49,6 +49,11 @@ def test_a_syntax_error_has_its_line_and_column(lab: Lab) -> None:
     assert str(caught.value) == "bad.ts:2:10: SyntaxError: Type expected."
 
 
+def test_a_file_of_declarations_is_no_script(lab: Lab) -> None:
+    with pytest.raises(ScriptError, match=r"^types\.d\.ts: ScriptError: expected a script, got a \.d\.ts file"):
+        lab.load("export declare function handle(): void;", name="types.d.ts")
+
+
 @pytest.mark.parametrize("specifier", ["./_geo", "./_geo.js", "./_geo.ts"])
 def test_libraries_may_be_typescript_too(lab: Lab, specifier: str) -> None:
     script = lab.load(

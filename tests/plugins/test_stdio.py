@@ -180,6 +180,7 @@ def test_a_reader_that_has_gone_is_an_error_for_good(pipe: list[int]) -> None:
     with pytest.raises(SinkError, match=r"sinks\.out: expected a reader of standard output, got Broken pipe") as e:
         asyncio.run(LineOutput(pipe[0], "out").write(b"1\n", 1))
     assert not e.value.retryable
+    assert "keep the reader running" in str(e.value)
 
 
 def test_a_reader_that_goes_while_a_write_waits_is_an_error_too(pipe: list[int]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.python_engine.python_engine_kit import Kit, emitted
-from trimtab.api import HandlerSpec, ScriptError
+from trimtab.api import Fault, HandlerSpec, ScriptError
 
 ECHO = """
 from trimtab import emit
@@ -275,7 +275,36 @@ def test_an_annotated_event_is_decoded_and_an_invalid_one_fails_alone(kit: Kit, 
     assert emitted(run) == [2, 5]
     assert {index: fault.name for index, fault in run.faults.items()} == dict.fromkeys((1, 2), "ValidationError")
     assert run.faults[1].message == "Expected `int`, got `str` - at `$.x`"
+    line = 1 + bool(future) + kind.count("\n") + 2
+    assert (run.faults[1].file, run.faults[1].line) == ("script.py", line)
     assert emitted(kit.run(instance, {"x": 1}, {}, {"x": 4}, selection=[0, 2])) == [2, 5]
+
+
+def test_an_event_that_does_not_fit_is_a_fault_of_the_handler_that_asked_for_it(kit: Kit) -> None:
+    instance = kit.load("""
+        import msgspec
+        from trimtab import handler
+        class Point(msgspec.Struct): x: int
+        @handler
+        def first(event, ctx): pass
+        @handler(
+            timeout="1s",
+        )
+        async def second(event: Point, ctx): pass
+    """)
+    assert kit.run(instance, {}, handler=0).faults == {}
+    message = "handler second: Object missing required field `x`"
+    assert kit.run(instance, {}, handler=1).faults == {0: Fault("ValidationError", message, "script.py", 9)}
+
+
+def test_an_event_that_does_not_fit_has_a_message_that_can_be_sent(kit: Kit) -> None:
+    instance = kit.load("""
+        import msgspec
+        class Point(msgspec.Struct):
+            def __post_init__(self): raise ValueError("\\ud800")
+        def handle(event: Point, ctx): pass
+    """)
+    kit.run(instance, {}).faults[0].message.encode()
 
 
 @pytest.mark.parametrize("annotation", ["dict", "Any", "object", "dict[str, Any]", "Mapping[str, Any]"])

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from tests.runtime.held_lanes import HeldLane, held
 from trimtab.api import Codec, Records, SinkError, SourceError
@@ -140,6 +141,22 @@ def test_what_a_sink_refuses_is_given_up_and_the_rest_goes_on() -> None:
         assert (writer.status.written, writer.status.failed) == (1, 2)
 
     asyncio.run(scenario())
+
+
+def test_a_run_of_equal_refusals_is_logged_once_and_counted() -> None:
+    async def scenario() -> None:
+        sink = CollectingSink()
+        sink.errors = [SinkError("refused", retryable=False) for _ in range(3)]
+        writer, lost = writer_of(sink)
+        for _ in range(4):
+            await writer.write(Lines(b"1\n2\n", 2))
+        sink.errors = [SinkError("refused", retryable=False)]
+        await writer.write(Lines(b"3\n", 1))
+        assert (len(lost), writer.status.written, writer.status.failed) == (4, 2, 7)
+
+    with capture_logs() as logs:
+        asyncio.run(scenario())
+    assert [(entry["count"], entry["error"]) for entry in logs] == [(2, "refused"), (1, "refused")]
 
 
 def test_a_single_try_returns_the_error() -> None:
