@@ -39,6 +39,16 @@ class Batch(msgspec.Struct, tag=True):
     isolated: bool = False
     """The lane says which script it is about to enter: something in this batch took a lane down before."""
 
+    def positions_of(self, lines: Sequence[bytes]) -> list[int]:
+        """Return the position of each record. ``lines``: the records."""
+        if self.positions is not None:
+            return self.positions
+        return list(accumulate((len(line) + 1 for line in lines[:-1]), initial=self.start))
+
+    def event_id(self, position: int) -> str:
+        """Return the identity of the event at a position: the same when the same record is read again."""
+        return event_id(self.source, self.partition, position)
+
 
 class InvalidRecordsError(ValueError):
     """Some record of a batch is not valid JSON."""
@@ -105,7 +115,7 @@ class Events:
 
     def id(self, index: int) -> str:
         """The stable identity of an event: the same when the same record is read again."""
-        return f"{self.source}:{self.batch.partition}:{self.position(index)}"
+        return self.batch.event_id(self.position(index))
 
     def key(self, index: int) -> Any:
         """The key of an event, or None."""
@@ -118,7 +128,7 @@ class Events:
     def position(self, index: int) -> int:
         """Where the event stood in its partition."""
         if self._positions is None:
-            self._positions = list(accumulate((len(line) + 1 for line in self.lines[:-1]), initial=self.batch.start))
+            self._positions = self.batch.positions_of(self.lines)
         return self._positions[index]
 
     # --- loading ---
@@ -169,6 +179,11 @@ class Events:
             present = [int(v) for v in values if type(v) is int or type(v) is float]
             self.timestamps = [int(v) if type(v) is int or type(v) is float else arrival for v in values]
         self.max_timestamp = max(present, default=None)
+
+
+def event_id(source: str, partition: str, position: int) -> str:
+    """Return the identity of the event that stands at a position of a partition of a source."""
+    return f"{source}:{partition}:{position}"
 
 
 def read_keys(data: bytes, count: int, path: str) -> list[Any]:

@@ -14,7 +14,7 @@ from trimtab.api import ScriptEngine, ScriptInstance
 from trimtab.artifacts.names import is_library, nearest
 from trimtab.engine.batch import INVALID, Batch, Events, InvalidRecordsError, SourceSpec
 from trimtab.engine.broken import BrokenInstance
-from trimtab.engine.result import BatchResult, FailedEvent, ScriptCount, merge
+from trimtab.engine.result import NO_KEY, BatchResult, FailedEvent, ScriptCount, merge
 from trimtab.engine.run import HandlerRun
 from trimtab.engine.script import HandlerSpec, Script, ScriptHost
 from trimtab.errors import ChangeRefused, Fault, ScriptError
@@ -358,7 +358,7 @@ def _failed(events: Events, index: int, script: Script, fault: Fault) -> FailedE
         payload=events.lines[index],
         position=events.position(index),
         event_id=events.id(index),
-        key=events.key(index),
+        key=msgspec.json.encode(events.key(index)),
         script=script.name,
         version=script.version,
         fault=fault,
@@ -368,7 +368,7 @@ def _failed(events: Events, index: int, script: Script, fault: Fault) -> FailedE
 def _without_invalid(batch: Batch) -> tuple[Batch, list[FailedEvent]]:
     """Take the records that are not valid JSON out of a batch; blank lines are no records at all."""
     lines = batch.data.split(b"\n")
-    positions = batch.positions or _offsets(lines, batch.start)
+    positions = batch.positions_of(lines)
     valid: list[tuple[bytes, int]] = []
     failed: list[FailedEvent] = []
     for line, position in zip(lines, positions, strict=True):
@@ -379,16 +379,7 @@ def _without_invalid(batch: Batch) -> tuple[Batch, list[FailedEvent]]:
             valid.append((line, position))
         except INVALID as error:
             fault = Fault("CodecError", f"expected one JSON value a record: {error}")
-            event_id = f"{batch.source}:{batch.partition}:{position}"
-            failed.append(FailedEvent(line, position, event_id, None, None, None, fault))
+            failed.append(FailedEvent(line, position, batch.event_id(position), NO_KEY, None, None, fault))
     data = b"\n".join(line for line, _position in valid)
     kept = [position for _line, position in valid]
     return msgspec.structs.replace(batch, data=data, count=len(valid), positions=kept), failed
-
-
-def _offsets(lines: Sequence[bytes], start: int) -> list[int]:
-    positions = []
-    for line in lines:
-        positions.append(start)
-        start += len(line) + 1
-    return positions

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from operator import itemgetter
-from typing import Any
 
 import msgspec
 
@@ -20,13 +19,17 @@ class Lines(msgspec.Struct, frozen=True):
     count: int
 
 
+NO_KEY = b"null"
+
+
 class FailedEvent(msgspec.Struct, frozen=True):
     """An event that one script could not handle, or (``script`` None) that is not valid in its codec."""
 
     payload: bytes
     position: int
     event_id: str
-    key: Any
+    key: bytes
+    """As JSON text, which holds any number."""
     script: str | None
     version: str | None
     fault: Fault

@@ -5,9 +5,11 @@ from __future__ import annotations
 import socket
 import time
 
+import msgspec
+
 from trimtab.engine.batch import Batch
 from trimtab.engine.engine import Engine
-from trimtab.engine.result import BatchResult, FailedEvent
+from trimtab.engine.result import NO_KEY, BatchResult, FailedEvent
 from trimtab.engine.script import LogEntry, Script
 from trimtab.errors import ChangeRefused, Fault, ScriptError
 from trimtab.plugin_manager import Plugins
@@ -79,7 +81,7 @@ class _Lane:
 
     def _send_logs(self) -> None:
         if self._entries:
-            self._channel.send(wire.Logged(self._entries[:]))
+            self._channel.send(wire.Logged(msgspec.json.encode(self._entries)))
             self._entries.clear()
 
     def _close_retired(self) -> None:
@@ -99,8 +101,8 @@ class _Lane:
 
 
 def _all_failed(batch: Batch, script: Script, fault: Fault) -> BatchResult:
-    position = batch.positions[0] if batch.positions else batch.start
-    event_id = f"{batch.source}:{batch.partition}:{position}"
+    (position,) = batch.positions_of([batch.data])
+    event_id = batch.event_id(position)
     return BatchResult(
-        {}, [FailedEvent(batch.data, position, event_id, None, script.name, script.version, fault)], {}, None
+        {}, [FailedEvent(batch.data, position, event_id, NO_KEY, script.name, script.version, fault)], {}, None
     )

@@ -14,7 +14,7 @@ from trimtab.engine.batch import Batch, SourceSpec, read_keys
 from trimtab.engine.engine import Plan
 from trimtab.errors import Fault
 from trimtab.runtime.supervisor import Lane
-from trimtab.runtime.work import Cut, Delivery, Work, positions_of
+from trimtab.runtime.work import Cut, Delivery, Work
 
 _KEYS_REMEMBERED = 100_000
 
@@ -100,7 +100,7 @@ class Router:
     def _shares(self, batch: Batch, path: str) -> Iterator[tuple[int, Batch]]:
         """Split a batch by the lanes of its keys, keeping the order."""
         lines = batch.data.split(b"\n")
-        positions = positions_of(batch, lines)
+        positions = batch.positions_of(lines)
         index_of = self._index_of
         chosen = [index_of(key) for key in read_keys(batch.data, batch.count, path)]
         for index in range(len(self._lanes)):

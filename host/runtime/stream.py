@@ -9,14 +9,15 @@ from contextlib import AsyncExitStack, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+import msgspec
 import structlog
 from msgspec.structs import replace
 
 from trimtab.api import SinkContext, SinkError, Source
 from trimtab.config import Config, SourceConfig
-from trimtab.engine.batch import Batch, SourceSpec
+from trimtab.engine.batch import Batch, SourceSpec, event_id
 from trimtab.engine.engine import LoadedScript, Plan
-from trimtab.engine.result import BatchResult, FailedEvent, Lines
+from trimtab.engine.result import NO_KEY, BatchResult, FailedEvent, Lines
 from trimtab.engine.script import LogEntry, Script
 from trimtab.errors import ChangeRefused, Fault, LaneDied, StateError
 from trimtab.runtime import checker
@@ -211,10 +212,9 @@ class Stream:
     async def abandoned(self, work: Work, script: str | None, fault: Fault) -> None:
         """See :class:`LaneOwner`."""
         batch = work.batch
-        position = batch.positions[0] if batch.positions else batch.start
-        event_id = f"{batch.source}:{batch.partition}:{position}"
+        (position,) = batch.positions_of([batch.data])
         version = None if script is None else self._version_of(script, work)
-        failed = FailedEvent(batch.data, position, event_id, None, script, version, fault)
+        failed = FailedEvent(batch.data, position, batch.event_id(position), NO_KEY, script, version, fault)
         if script is not None:
             self.stats.setdefault(script, ScriptStats()).failed += 1
         await self._keep([_letter(work, failed, tries=2)])
@@ -289,7 +289,6 @@ class Stream:
 
     async def _invalid(self, source: str, record: bytes, partition: str, position: int, reason: str) -> None:
         fault = Fault("CodecError", reason)
-        event_id = f"{source}:{partition}:{position}"
         await self._keep(
             [
                 DeadLetter(
@@ -298,7 +297,7 @@ class Stream:
                     source=source,
                     partition=partition,
                     position=position,
-                    event_id=event_id,
+                    event_id=event_id(source, partition, position),
                     generation=self.router.generation,
                     fault=fault,
                     at=_now(),
@@ -331,7 +330,7 @@ def _letter(work: Work, failed: FailedEvent, tries: int = 1) -> DeadLetter:
         partition=work.batch.partition,
         position=failed.position,
         event_id=failed.event_id,
-        key=failed.key,
+        key=msgspec.json.decode(failed.key),
         script=failed.script,
         version=failed.version,
         generation=work.batch.generation,

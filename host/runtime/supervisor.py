@@ -7,6 +7,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
+
 from trimtab.engine.engine import Plan
 from trimtab.engine.result import BatchResult
 from trimtab.engine.script import LogEntry
@@ -25,6 +27,7 @@ BATCH_SECONDS = 0.005
 """What a batch should take. Two batches and a short queue bound what a commit waits for."""
 GRACE = 2.0
 """Seconds without a sign of life, beyond the longest time limit, after which a lane counts as stuck in native code."""
+WATCH_EVERY = 0.25
 BACK_OFF = 0.05
 MOST_BACK_OFF = 5.0
 
@@ -296,7 +299,7 @@ class Lane:
             case wire.Closed(script, version, fault):
                 self._owner.closed(script, version, fault)
             case wire.Logged(entries):
-                self._owner.logged(entries)
+                self._owner.logged(msgspec.json.decode(entries, type=list[LogEntry]))
             case wire.Recycling(reason):
                 self._recycling = True
                 self._killed_because = reason
@@ -357,7 +360,10 @@ class Lane:
     async def _watch(self) -> None:
         """Kill a process that has work in hand and shows no life: native code that no signal interrupts."""
         while True:
-            await asyncio.sleep(0.25)
+            slept_since = asyncio.get_running_loop().time()
+            await asyncio.sleep(WATCH_EVERY)
+            if asyncio.get_running_loop().time() - slept_since > 2 * WATCH_EVERY:
+                continue  # the host itself was held up, and with it the signs of life
             worker = self._worker
             busy = self._flight or self._stopping or not self._ready.is_set()
             if worker is None or not busy:

@@ -10,7 +10,6 @@ import msgspec
 from trimtab.engine.batch import Batch, SourceSpec
 from trimtab.engine.engine import LoadedScript, Plan
 from trimtab.engine.result import BatchResult
-from trimtab.engine.script import LogEntry
 from trimtab.errors import Fault
 
 HEADER = struct.Struct("!I")
@@ -132,7 +131,8 @@ class Closed(msgspec.Struct, tag=True):
 class Logged(msgspec.Struct, tag=True):
     """Scripts have logged something."""
 
-    entries: list[LogEntry]
+    entries: bytes
+    """A list of :class:`LogEntry` as JSON text, which holds any number."""
 
 
 class Recycling(msgspec.Struct, tag=True):

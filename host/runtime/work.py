@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from itertools import accumulate
 
 from msgspec import structs
 
@@ -68,7 +67,7 @@ class Work:
         """The same events one by one, isolated: after something in this batch took a lane down."""
         batch = self.batch
         lines = batch.data.split(b"\n")
-        for line, position in zip(lines, positions_of(batch, lines), strict=True):
+        for line, position in zip(lines, batch.positions_of(lines), strict=True):
             single = structs.replace(batch, data=line, count=1, positions=[position], isolated=True)
             yield replace(self, batch=single, deliveries=[delivery.add() for delivery in self.deliveries])
         self.done()
@@ -84,13 +83,6 @@ class Cut:
 
     plan: Plan
     done: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
-
-
-def positions_of(batch: Batch, lines: Sequence[bytes]) -> list[int]:
-    """The position of each record of a batch."""
-    if batch.positions is not None:
-        return batch.positions
-    return list(accumulate((len(line) + 1 for line in lines[:-1]), initial=batch.start))
 
 
 def joined(first: Work, second: Work, limit: int) -> Work | None:

@@ -20,8 +20,6 @@ from trimtab.scripting import HANDLER_MARK
 
 PLAIN = "handle"
 
-_DEFINITION = re.compile(r"[ \t]*(async[ \t]+)?def\b")
-
 
 @dataclass(frozen=True, slots=True)
 class Handler:
@@ -173,7 +171,8 @@ class _Candidate:
             return Place(self.script)
         first = code.co_firstlineno
         lines = self.texts.get(code.co_filename, "").split("\n")[first - 1 :]
-        numbers = (number for number, line in enumerate(lines, first) if _DEFINITION.match(line))
+        definition = re.compile(rf"[ \t]*(async[ \t]+)?def[ \t]+{re.escape(code.co_name)}\b")
+        numbers = (number for number, line in enumerate(lines, first) if definition.match(line))
         return Place(code.co_filename, next(numbers, first))
 
 

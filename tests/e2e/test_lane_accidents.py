@@ -127,3 +127,17 @@ def test_scripts_that_hold_nearly_all_memory_from_the_start_still_get_their_even
         numbers.send(20)
         assert numbers.all_out() == [[n] for n in range(20)]
         assert project.stop() == 0
+
+
+def test_numbers_of_any_size_in_keys_and_logs_reach_the_host(tmp_path: Path) -> None:
+    project = Project(tmp_path, source='key = "key"')
+    project.save(
+        "work.py",
+        "from trimtab import log\ndef handle(event, ctx):\n    log.info('seen', big=2**70)\n    raise ValueError(ctx.key)\n",
+    )
+    with running(project):
+        project.send({"n": 1, "key": 2**70})
+        (letter,) = eventually(project.letters, "the event fails")
+        assert (letter["key"], letter["fault"]["name"]) == (2**70, "ValueError")
+        eventually(lambda: str(2**70) in project.log.read_text(), "the log entry arrives")
+        assert [lane["restarts"] for lane in project.status()["lanes"]] == [0, 0]

@@ -288,9 +288,9 @@ def test_a_failure_keeps_neither_other_events_nor_other_handlers_from_running(ru
     assert values(result) == [1, ["c", 0], ["c", 1]]
     failed = {(f.script, f.payload): (f.fault.name, f.fault.line, f.key) for f in result.failed}
     assert failed == {
-        ("a.py", b'{"n":0,"key":"k"}'): ("KeyError", 4, "k"),
-        ("a.py", b'{"n":1}'): ("KeyError", 4, None),
-        ("b.js", b'{"n":1}'): ("ReferenceError", 2, None),
+        ("a.py", b'{"n":0,"key":"k"}'): ("KeyError", 4, b'"k"'),
+        ("a.py", b'{"n":1}'): ("KeyError", 4, b"null"),
+        ("b.js", b'{"n":1}'): ("ReferenceError", 2, b"null"),
     }
     counts = {name: (count.handled, count.failed) for name, count in result.scripts.items()}
     assert counts == {"a.py": (0, 2), "b.js": (1, 1), "c.py": (2, 0)}

@@ -169,6 +169,7 @@ def test_what_cannot_be_a_handler_is_refused(kit: Kit, source: str, message: str
 
 def test_a_refused_handler_is_named_with_its_line(kit: Kit) -> None:
     assert kit.refusal("x = 1\n\ndef handle(a, b, c): pass").line == 3
+    assert kit.refusal("handle = lambda: 1\n\ndef close(): pass").line == 1
 
 
 # --- emit, settings, log -----------------------------------------------------------------------------------

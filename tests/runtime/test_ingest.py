@@ -16,7 +16,6 @@ from trimtab.engine.result import Lines
 from trimtab.plugins.codecs import JsonCodec, MsgpackCodec, TextCodec
 from trimtab.runtime.ingest import Ingest
 from trimtab.runtime.sinks import SinkWriter
-from trimtab.runtime.work import positions_of
 from trimtab.testing import Abort, CollectingSink, Eof, TestingSource
 
 Rejected = tuple[str, bytes, str, int]
@@ -38,7 +37,7 @@ def taken(lane: HeldLane) -> list[tuple[bytes, int]]:
     while lane.busy:
         lane.take()
     lines = [(work.batch, work.batch.data.split(b"\n")) for work in lane.works]
-    return [pair for batch, texts in lines for pair in zip(texts, positions_of(batch, texts), strict=True)]
+    return [pair for batch, texts in lines for pair in zip(texts, batch.positions_of(texts), strict=True)]
 
 
 @given(st.lists(st.sampled_from([b"one", b"", b'"two"', b"\xff", b"a\xc3", "ü".encode()]), min_size=1), st.booleans())

@@ -15,7 +15,7 @@ from trimtab.api import Records
 from trimtab.engine.batch import Batch
 from trimtab.engine.engine import Plan
 from trimtab.runtime.router import Router, _split
-from trimtab.runtime.work import Cut, Delivery, Work, joined, positions_of
+from trimtab.runtime.work import Cut, Delivery, Work, joined
 
 keys = st.sampled_from([None, "a", "b", "c", "ü", "", 1, 2, "1", 1.5, True, [1], {"x": 1}])
 deliveries = st.lists(st.lists(keys, min_size=1, max_size=12), min_size=1, max_size=6)
@@ -69,7 +69,7 @@ def events(works: list[Work]) -> list[tuple[int, Any, int]]:
     for work in works:
         lines = work.batch.data.split(b"\n")
         assert len(lines) == work.batch.count
-        for line, position in zip(lines, positions_of(work.batch, lines), strict=True):
+        for line, position in zip(lines, work.batch.positions_of(lines), strict=True):
             event = msgspec.json.decode(line)
             found.append((event["n"], event["k"], position))
     return found
