@@ -222,7 +222,7 @@ class Host:
 
     def _script(self, name: str) -> dict[str, Any]:
         deployer = self._deployer
-        error = deployer.errors.get(name)
+        error = deployer.errors.get(name) or self._stream.unrestored(name)
         return script_status(
             name,
             deployer.active.get(name),

@@ -250,6 +250,10 @@ class Stream:
 
     # --- dead letters ---
 
+    def unrestored(self, script: str) -> Fault | None:
+        """Why the events of a running script fail in some lane that was started anew, or None if they do not."""
+        return next((lane.unrestored[script] for lane in self.lanes if script in lane.unrestored), None)
+
     def runs(self, script: str) -> bool:
         """Whether a script of this name runs."""
         return script in self.loaded

@@ -91,6 +91,8 @@ class Lane:
         self._worker: Worker | None = None
         self._entered: str | None = None
         self._died_opening: str | None = None
+        self.unrestored: dict[str, Fault] = {}
+        """Scripts whose events fail here, because they could not be opened again when the process was started anew."""
         self._broken: dict[str, Fault] = {}
         """Scripts that took the process down twice while it opened them again: it runs without them."""
         self._recycling = False
@@ -273,11 +275,13 @@ class Lane:
             self._entered = message.script
         if not isinstance(message, wire.Committed):
             return False
+        self.unrestored.clear()
         self._report_unrestored(message)
         return True
 
     def _report_unrestored(self, answer: wire.Committed) -> None:
         self._entered = self._died_opening = None
+        self.unrestored |= answer.faults
         for script, fault in answer.faults.items():
             self._owner.lane_event(self, "script not restored", f"{script}: {fault}")
 
@@ -341,6 +345,8 @@ class Lane:
         self.generation = generation
         cut = self._flight.popleft()
         assert isinstance(cut, Cut)  # noqa: S101
+        for name in (*cut.plan.reload, *cut.plan.deletes):
+            self.unrestored.pop(name, None)
         if not cut.done.done():
             cut.done.set_result(None)
         self._pump()

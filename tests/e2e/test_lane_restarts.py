@@ -189,6 +189,7 @@ def test_a_script_that_cannot_be_opened_again_keeps_no_other_from_running(
         project.send({"n": 1}, {"n": 101}, {"n": 102})
         eventually(lambda: project.status()["sources"]["gps"]["handled"] == 4, "the events are handled")
         assert [row for row in project.emitted() if row[1] != 100] == [["other", 1], ["other", 101], ["other", 102]]
+        assert fault in project.script("needy.py")["error"]
         letters = project.letters()
         assert [letter["payload"] for letter in letters] == [f'{{"n": {n}}}' for n in lost]
         assert {(letter["script"], letter["fault"]["name"]) for letter in letters} == {("needy.py", fault)}
@@ -198,5 +199,6 @@ def test_a_script_that_cannot_be_opened_again_keeps_no_other_from_running(
         eventually(lambda: ["needy", 103] in project.emitted(), "the corrected script runs")
         replayed = project.trimtab("dead-letters", "replay", "--all")
         assert f"{len(lost)} handled, 0 failed" in replayed.stdout
+        assert project.script("needy.py")["error"] is None
         assert project.stop() == 0
     assert [row for row in project.emitted() if row[0] == "needy"][-2:] == [["needy", 101], ["needy", 102]]
