@@ -6,7 +6,8 @@ test that imports the script) :func:`handler` works as it does inside, and the o
 
 from __future__ import annotations
 
+from trimtab.errors import CallError
 from trimtab.scripting import Context, emit, handler, log, settings
 
-__all__ = ["Context", "emit", "handler", "log", "settings"]
+__all__ = ["CallError", "Context", "emit", "handler", "log", "settings"]
 __version__ = "0.1.0"

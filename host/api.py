@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import msgspec
 import pluggy
@@ -18,9 +18,12 @@ import pluggy
 from trimtab.artifacts.names import is_ignored, name_problem
 from trimtab.durations import Duration, parse_duration
 from trimtab.engine.batch import Events
+from trimtab.engine.calls import Caller
+from trimtab.engine.objects import Pages, Scope, ScriptObject
 from trimtab.engine.run import HandlerRun
 from trimtab.engine.script import HandlerSpec, LogEntry, Script, ScriptHost
 from trimtab.errors import (
+    CallError,
     CodecError,
     Fault,
     OutsideError,
@@ -39,10 +42,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Binding",
+    "CallError",
+    "Caller",
     "Codec",
     "CodecError",
     "Discoverer",
     "DiscovererContext",
+    "DiscovererKind",
     "Duration",
     "Events",
     "Fault",
@@ -51,14 +57,20 @@ __all__ = [
     "LogEntry",
     "Notice",
     "OutsideError",
+    "Pages",
     "PluginError",
     "Problem",
     "Records",
+    "Resource",
+    "ResourceBinding",
+    "ResourceKind",
+    "Scope",
     "Script",
     "ScriptEngine",
     "ScriptError",
     "ScriptHost",
     "ScriptInstance",
+    "ScriptObject",
     "Sink",
     "SinkContext",
     "SinkError",
@@ -156,6 +168,10 @@ class Source(ABC):
     def routes(self) -> Sequence[BaseRoute]:
         """HTTP routes that the host serves for this source, below ``/sources/NAME``. Called once, before run."""
         return ()
+
+    def position(self) -> str | None:
+        """Where the source stands, in its own words, for ``status``; None: it has no word for it."""
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,18 +279,89 @@ class ScriptEngine(ABC):
 
 
 class Binding(ABC):
-    """Something scripts import from ``trimtab`` by ``name``, the same in every language.
+    """Something scripts import from ``trimtab`` by ``name``, the same in every language."""
 
-    :meth:`bind` is called once a script version and lane; the public methods of what it returns, those listed
-    in ``methods``, are what scripts call. Arguments and results are JSON values.
+    name: str
+
+    @abstractmethod
+    def bind(self, script: Script, host: ScriptHost) -> ScriptObject:
+        """Return what the script gets. Called once a script version and lane; must not connect to anything."""
+
+
+# --- resources ---------------------------------------------------------------------------------------------
+
+
+class Resource(ABC):
+    """The connections of one ``[resources.KIND.NAME]`` in one process.
+
+    Opened when they are first needed, kept, and replaced when they are broken. All calls come from the main thread,
+    one at a time; any may be broken off by a ``BaseException``, the time limit: a connection that was in use is then
+    not used again. What they raise for an outside system that fails is a :class:`CallError`.
+    """
+
+    @abstractmethod
+    def check(self) -> None:
+        """Connect and ask for a sign of life. May block; a time limit of the caller's is in force.
+
+        Called in a process of its own before a change is committed. Raises :class:`CallError` to refuse the change.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close all connections. Called once, after the last call, or before the first. Must not fail."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceKind(Generic[Options]):
+    """A type of resource: ``name`` is the KIND of ``[resources.KIND.NAME]``, ``options`` the struct of its keys.
+
+    ``create`` gets the options, the full name (``sql.orders``) and the folder of the configuration file, where
+    relative paths start. It must not connect, and raises :class:`CallError` for options that cannot be meant.
     """
 
     name: str
-    methods: frozenset[str]
+    options: type[Options]
+    create: Callable[[Options, str, Path], Resource]
+    implied: frozenset[str] = frozenset()
+    """Names that are there, with the default options, also where the configuration does not declare them."""
+
+
+class ResourceBinding(Binding):
+    """A binding that is called with the name of a resource: ``sql("orders")``.
+
+    ``name`` is the KIND. ``connect`` makes what scripts then hold, once a script version and resource.
+    """
 
     @abstractmethod
-    def bind(self, script: Script, host: ScriptHost) -> Any:
-        """Return the object whose ``methods`` the script may call."""
+    def connect(self, caller: Caller, host: ScriptHost) -> ScriptObject:
+        """Return what ``KIND(name)`` gives to a script. Its calls go through ``caller``, so to the resource of that
+        name in whatever generation runs. Must not connect to anything.
+        """
+
+    def bind(self, script: Script, host: ScriptHost) -> ScriptObject:
+        """See :class:`Binding`."""
+        return Connector(self.name, script, host, self.connect)
+
+
+class Connector(ScriptObject):
+    """``sql``, ``redis``, ...: called with a name, gives what talks to the resource of that name."""
+
+    methods = frozenset({"__call__"})
+
+    def __init__(
+        self, kind: str, script: Script, host: ScriptHost, connect: Callable[[Caller, ScriptHost], ScriptObject]
+    ) -> None:
+        self._kind, self._script, self._host, self._connect = kind, script, host, connect
+        self._connected: dict[str, ScriptObject] = {}
+
+    def __call__(self, name: str) -> ScriptObject:
+        """Return what talks to the resource. Raises :class:`CallError` where it is not declared."""
+        resource = f"{self._kind}.{name}"
+        self._host.resources.require(resource)
+        if name not in self._connected:
+            caller = Caller(self._host.resources, self._script.name, resource)
+            self._connected[name] = self._connect(caller, self._host)
+        return self._connected[name]
 
 
 # --- discovery ---------------------------------------------------------------------------------------------
@@ -321,6 +408,18 @@ class Discoverer(ABC):
 
         Returns False where that cannot be done; the host then ignores the bytes that lie there until they change.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class DiscovererKind(Generic[Options]):
+    """A type of discoverer: ``name`` is the ``type`` of ``[discoverers.NAME]``, ``options`` the struct of its own keys.
+
+    ``create`` gets the options, NAME and the context. It must not connect to anything.
+    """
+
+    name: str
+    options: type[Options]
+    create: Callable[[Options, str, DiscovererContext], Discoverer]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,45 +4,49 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
-from trimtab.api import Codec, SinkKind, SourceKind
+from trimtab.api import Codec, DiscovererKind, SinkKind, SourceKind
 from trimtab.configuration.address import Address, parse_address
 from trimtab.configuration.checking import Problems, key_path, names, one_of, read, refuse_unknown, show, table
 from trimtab.configuration.schema import (
     DEFAULT_CODEC,
     SECTIONS,
+    DiscovererKeys,
     HostKeys,
     KeyReference,
     Kinds,
+    SandboxKeys,
     SinkKeys,
     SourceKeys,
     reference,
 )
-from trimtab.configuration.settings import encode_settings, expand_settings
-from trimtab.configuration.variables import Variables, masker
+from trimtab.configuration.settings import encode, expand
+from trimtab.configuration.variables import Masker, Variables, masker
 from trimtab.durations import parse_duration
 from trimtab.errors import ConfigurationError, Problem
 
 __all__ = [
     "Address",
     "Config",
+    "DiscovererConfig",
     "KeyReference",
     "Kinds",
     "SinkConfig",
     "SourceConfig",
-    "expand_settings",
+    "expand",
     "load",
     "reference",
 ]
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_ARTIFACT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
+"""Of resources and discoverers: it becomes part of the name of an artifact."""
 _TOML_PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)")
 
 Thing = TypeVar("Thing")
@@ -70,6 +74,15 @@ class SinkConfig:
     options: msgspec.Struct
 
 
+@dataclass(frozen=True, slots=True)
+class DiscovererConfig:
+    """One ``[discoverers.NAME]``."""
+
+    name: str
+    kind: DiscovererKind[Any]
+    options: msgspec.Struct
+
+
 @dataclass(frozen=True)
 class Config:
     """A configuration that was read and checked. Two are equal if they say the same. Paths are absolute."""
@@ -82,20 +95,18 @@ class Config:
     listen: Address
     sources: Mapping[str, SourceConfig]
     sinks: Mapping[str, SinkConfig]
-    resources: Mapping[str, Mapping[str, Mapping[str, Any]]]
-    """``[resources.KIND.NAME]`` by kind and name, with ``${NAME}`` as written."""
-    settings_source: bytes
-    """``[settings]`` as JSON with sorted keys, with ``${NAME}`` as written: safe to store and to show."""
+    discoverers: Mapping[str, DiscovererConfig]
+    confined: bool | None
+    """Whether scripts reach only what is declared; None: as their language has it."""
+    resources: Mapping[str, bytes]
+    """``[resources.KIND.NAME]`` by name such as ``sql.orders``: each as JSON with sorted keys, with ``${NAME}`` as
+    written, so safe to store and to show."""
+    settings: bytes
+    """``[settings]``, likewise."""
     secrets: frozenset[str]
     """What stands in the place of ``${NAME}`` anywhere in the file."""
-
-    def mask(self, text: str) -> str:
-        """Return the text with ``***`` in place of the secrets. Those of less than 4 characters are left."""
-        return self._masker(text)
-
-    @cached_property
-    def _masker(self) -> Callable[[str], str]:
-        return masker(self.secrets)
+    mask: Masker = field(compare=False)
+    """Puts ``***`` in the place of the secrets."""
 
 
 def load(path: Path, kinds: Kinds) -> Config:
@@ -152,9 +163,12 @@ class _Reader:
             listen=listen,
             sources=self._sources(self._section(tree, "sources"), listen),
             sinks=self._sinks(self._section(tree, "sinks")),
+            discoverers=self._discoverers(self._section(tree, "discoverers")),
+            confined=self._confined(self._section(tree, "sandbox")),
             resources=self._resources(tree.get("resources", {})),
-            settings_source=self._settings(tree.get("settings", {})),
+            settings=self._settings(tree.get("settings", {})),
             secrets=frozenset(self._variables.values),
+            mask=Masker(self._variables.values),
         )
 
     def _section(self, tree: dict[str, Any], name: str) -> dict[str, Any]:
@@ -200,6 +214,32 @@ class _Reader:
         options = self._options(kind.options, SinkKeys, keys, path) if kind else None
         return SinkConfig(name, kind, options) if kind and options is not None else None
 
+    def _discoverers(self, members: dict[str, Any]) -> dict[str, DiscovererConfig]:
+        found = {
+            name: self._discoverer(name, path, keys)
+            for name, path, keys in self._artifact_tables("discoverers", members)
+        }
+        return {name: discoverer for name, discoverer in found.items() if discoverer is not None}
+
+    def _discoverer(self, name: str, path: str, keys: dict[str, Any]) -> DiscovererConfig | None:
+        kind = self._one(self._kinds.discoverer_kinds(), keys.get("type"), key_path(path, "type"))
+        options = self._options(kind.options, DiscovererKeys, keys, path) if kind else None
+        return DiscovererConfig(name, kind, options) if kind and options is not None else None
+
+    def _confined(self, keys: dict[str, Any]) -> bool | None:
+        refuse_unknown(keys, names(SandboxKeys), "sandbox", self._problems)
+        sandbox = read(SandboxKeys, keys, "sandbox", self._problems)
+        return None if sandbox is None or sandbox.resources is None else sandbox.resources == "declared"
+
+    def _artifact_tables(self, section: str, members: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+        """Like :meth:`_tables`, where the names become parts of artifact names: no script may have the same."""
+        suffixes = {suffix for engine in self._kinds.script_engines() for suffix in engine.suffixes}
+        for name, path, keys in self._tables(section, members):
+            if not _ARTIFACT_NAME.fullmatch(name) or f".{name}" in suffixes:
+                expected = "a name of letters, digits, '_' and '-' that is not the ending of a script file"
+                self._problems.add(path, expected, show(name))
+            yield name, path, keys
+
     def _tables(self, section: str, members: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
         """Yield the name, the path and the keys of each table in a section."""
         for name, value in members.items():
@@ -230,12 +270,23 @@ class _Reader:
             reason = f"because other machines can reach host.listen = {str(listen)!r}"
             self._problems.add(key_path(path, "token"), f'a token such as "${{HOOK_TOKEN}}", {reason}', "nothing")
 
-    def _resources(self, tree: Any) -> dict[str, dict[str, dict[str, Any]]]:
-        self._variables.expand(tree, "resources")  # what is missing is told now, not when a script asks for it
-        kinds = self._tables("resources", table(tree, "resources", self._problems))
-        return {kind: {name: keys for name, _, keys in self._tables(path, members)} for kind, path, members in kinds}
+    def _resources(self, tree: Any) -> dict[str, bytes]:
+        kinds = self._kinds.resource_kinds()
+        found: dict[str, bytes] = {}
+        for kind, section, members in self._tables("resources", table(tree, "resources", self._problems)):
+            if kind not in kinds:
+                self._problems.add(section, one_of(kind, kinds), show(kind))
+                continue
+            for name, path, keys in self._artifact_tables(section, members):
+                self._check_resource(kinds[kind].options, path, keys)
+                found[f"{kind}.{name}"] = encode(keys, path, self._problems)
+        return found
+
+    def _check_resource(self, options: type[msgspec.Struct], path: str, keys: dict[str, Any]) -> None:
+        refuse_unknown(keys, names(options), path, self._problems)
+        read(options, self._variables.expand(keys, path), path, self._problems)
 
     def _settings(self, tree: Any) -> bytes:
         settings = table(tree, "settings", self._problems)
         self._variables.expand(settings, "settings")
-        return encode_settings(settings, self._problems)
+        return encode(settings, "settings", self._problems)

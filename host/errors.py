@@ -16,6 +16,7 @@
      +-- OutsideError          an outside system
      |    +-- SourceError
      |    +-- SinkError
+     |    +-- CallError       a script's call of an outside system; scripts can catch it
      +-- LaneDied              us: a lane process ended with work in hand
 """
 
@@ -120,6 +121,23 @@ class SourceError(OutsideError):
 
 class SinkError(OutsideError):
     """A sink cannot be written."""
+
+
+class CallError(OutsideError):
+    """A call of a script to an outside system failed. Scripts can catch it; no driver's error gets past it.
+
+    ``name`` is what scripts see as the error's name, the same in every language and binding:
+    ``ConnectionError`` (refused, reset, cannot be resolved), ``TimeoutError``, ``PolicyError`` (the configuration
+    does not allow it), else that of the binding (``SqlError``, ``RedisError``, ...): the other side answered with an
+    error.
+    ``code``: the other side's own, where it gives one (an SQLSTATE, ``WRONGTYPE``, 11000, ...).
+    """
+
+    def __init__(self, name: str, message: str, *, code: str | int | None = None, retryable: bool = False) -> None:
+        super().__init__(message, retryable=retryable)
+        self.name = name
+        self.message = message
+        self.code = code
 
 
 class LaneDied(TrimtabError):

@@ -13,10 +13,9 @@ import structlog
 
 from trimtab.api import Discoverer, Notice, SourceError, TrimtabError
 from trimtab.artifacts.store import FILE_NAME, ArtifactStore
-from trimtab.config import Config, expand_settings
+from trimtab.config import Config, expand
 from trimtab.control.endpoint import lock, published, token
-from trimtab.control.views import script_status
-from trimtab.deploy.changeset import is_script
+from trimtab.control.running import RunningStatus
 from trimtab.deploy.deployer import Deployer
 from trimtab.deploy.discoverers import find_discoverers
 from trimtab.deploy.plans import restore_plan
@@ -26,7 +25,6 @@ from trimtab.plugin_manager import Plugins
 from trimtab.runtime import dead_letters
 from trimtab.runtime.dead_letters import DeadLetters
 from trimtab.runtime.replay import Replayer
-from trimtab.runtime.stats import ScriptStats
 from trimtab.runtime.stream import Stream
 
 if TYPE_CHECKING:
@@ -82,7 +80,7 @@ class Host:
 
     async def _run(self) -> None:
         self._stream = Stream(self._config, self.dead_letters, self._plan_of, self.store.latest_number())
-        self._deployer = Deployer(self.store, self._stream, expand_settings, self._plugins.notify)
+        self._deployer = Deployer(self.store, self._stream, expand, self._plugins.notify)
         self._replayer = Replayer(self._stream, self.store, self._config.sources)
         self._discoverers = find_discoverers(self._config, self._plugins)
         async with self._stream:
@@ -92,7 +90,7 @@ class Host:
 
             self.source_routes = self._stream.source_routes
             await self._deployer.learn()
-            self._stream.loaded = self._deployer.loaded
+            self._stream.loaded = self._deployer.book.loaded
             await self._deployer.start(self._discoverers)
             listen = self._config.listen
             app = create_app(self, token(self._config.state))
@@ -152,7 +150,9 @@ class Host:
 
     async def _watch(self, discoverer: Discoverer) -> None:
         """Deploy whatever changes where a discoverer looks. An outage there changes nothing."""
-        waits = True
+        waits = (
+            discoverer.name not in self._deployer.book.outages
+        )  # else it could not be looked at when the host started
         while True:
             try:
                 if waits:
@@ -178,7 +178,7 @@ class Host:
             self._log.error("dead letters are not replayed; the next start tries again", error=str(error))
 
     def _plan_of(self, generation: int) -> Plan:
-        return restore_plan(self.store, generation, expand_settings)
+        return restore_plan(self.store, generation, expand)
 
     # --- what the control API asks (trimtab.control.app.ControlledHost) ---
 
@@ -186,15 +186,9 @@ class Host:
         """Return the document of ``status --json``."""
         return {
             "running": True,
-            "generation": self._deployer.generation,
+            "generation": self._deployer.book.generation,
             "uptime_s": round(time.monotonic() - self._started, 3),
-            "scripts": self._scripts(),
-            "sources": {name: msgspec.to_builtins(i.status()) for name, i in self._stream.ingests.items()},
-            "sinks": {name: msgspec.to_builtins(sink.status) for name, sink in self._stream.sinks.items()},
-            "lanes": [
-                {"pid": lane.pid, "state": lane.state, "restarts": lane.restarts, "generation": lane.generation}
-                for lane in self._stream.lanes
-            ],
+            **RunningStatus(self._deployer.book, self._stream, self._config.mask).parts(self._discoverers),
             "dead_letters": self.dead_letters.count(),
         }
 
@@ -211,25 +205,9 @@ class Host:
         return self._replayer.replay(ids, version)
 
     def _what_runs(self) -> str:
-        deployer = self._deployer
-        scripts = ", ".join(f"{name} {script.version[:12]}" for name, script in sorted(deployer.loaded.items()))
-        return f"listening; generation {deployer.generation} runs {scripts or 'no script yet'}"
-
-    def _scripts(self) -> list[dict[str, Any]]:
-        deployer = self._deployer
-        names = {name for name in (*deployer.active, *deployer.errors) if is_script(name)}
-        return [self._script(name) for name in sorted(names)]
-
-    def _script(self, name: str) -> dict[str, Any]:
-        deployer = self._deployer
-        error = deployer.errors.get(name) or self._stream.unrestored(name)
-        return script_status(
-            name,
-            deployer.active.get(name),
-            self._config.mask(str(error)) if error else None,
-            rolled_back=name in deployer.rolled_back,
-            stats=self._stream.stats.get(name, ScriptStats()),
-        )
+        book = self._deployer.book
+        scripts = ", ".join(f"{name} {script.version[:12]}" for name, script in sorted(book.loaded.items()))
+        return f"listening; generation {book.generation} runs {scripts or 'no script yet'}"
 
 
 def _document(notice: Notice) -> dict[str, Any]:

@@ -16,8 +16,10 @@ from trimtab.api import (
     Codec,
     Discoverer,
     DiscovererContext,
+    DiscovererKind,
     Notice,
     PluginError,
+    ResourceKind,
     ScriptEngine,
     SinkKind,
     SourceKind,
@@ -64,6 +66,8 @@ _GROUPS = (
     _Group("codec", "trimtab_codecs", Codec),
     _Group("engine", "trimtab_script_engines", ScriptEngine, lambda engine: engine.suffixes),
     _Group("binding", "trimtab_bindings", Binding),
+    _Group("resource", "trimtab_resource_kinds", ResourceKind),
+    _Group("discoverer", "trimtab_discoverer_kinds", DiscovererKind),
 )
 _DISCOVERERS = "trimtab_discoverers"
 _Things = dict[str, dict[str, Any]]
@@ -114,6 +118,14 @@ class Plugins:
     def bindings(self) -> tuple[Binding, ...]:
         """The bindings."""
         return tuple(self._things["binding"].values())
+
+    def resource_kinds(self) -> Mapping[str, ResourceKind[Any]]:
+        """The types of resources, by name."""
+        return self._things["resource"]
+
+    def discoverer_kinds(self) -> Mapping[str, DiscovererKind[Any]]:
+        """The types of discoverers, by name."""
+        return self._things["discoverer"]
 
     def discoverers(self, context: DiscovererContext) -> tuple[Discoverer, ...]:
         """Make the discoverers. Raises :class:`PluginError` naming the plugin that cannot."""
@@ -219,7 +231,7 @@ def _enter(things: dict[str, Any], group: _Group, thing: Any) -> None:
 def _check(thing: Any, expected: type[Any], hook: str) -> Any:
     if not isinstance(thing, expected):
         raise PluginError(f"{hook}: expected a list of {expected.__name__}, got {thing!r} in it")
-    if isinstance(thing, SourceKind | SinkKind):
+    if isinstance(thing, SourceKind | SinkKind | ResourceKind | DiscovererKind):
         msgspec.json.Decoder(thing.options)  # raises TypeError for a struct that no configuration can be read into
     return thing
 

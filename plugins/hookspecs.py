@@ -16,7 +16,9 @@ from trimtab.api import (
     Codec,
     Discoverer,
     DiscovererContext,
+    DiscovererKind,
     Notice,
+    ResourceKind,
     ScriptEngine,
     SinkKind,
     SourceKind,
@@ -42,7 +44,17 @@ def trimtab_codecs() -> Iterable[Codec]:  # type: ignore[empty-body]
 
 @hookspec
 def trimtab_discoverers(context: DiscovererContext) -> Iterable[Discoverer]:  # type: ignore[empty-body]
-    """Add places where artifacts are found. Called in the host process."""
+    """Add places where artifacts are always looked for. Called in the host process."""
+
+
+@hookspec
+def trimtab_discoverer_kinds() -> Iterable[DiscovererKind[Any]]:  # type: ignore[empty-body]
+    """Add types of discoverers, for places that the configuration names. Called in the host process."""
+
+
+@hookspec
+def trimtab_resource_kinds() -> Iterable[ResourceKind[Any]]:  # type: ignore[empty-body]
+    """Add types of resources. Called in every process; must not import a driver before one is made."""
 
 
 @hookspec

@@ -48,6 +48,10 @@ class SignalLimits:
         """
         return _Running(self, seconds)
 
+    def is_exceeded(self, error: BaseException) -> bool:
+        """See ``Limits``."""
+        return isinstance(error, TimeLimitExceeded)
+
     def beat(self, now: float) -> None:
         """Give the sign of life if it is due. ``now``: monotonic seconds."""
         if self._heartbeat is not None and now >= self._next_beat:

@@ -5,16 +5,43 @@ An artifact found in a folder is named by its path below that folder, with ``/``
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 MAX_LENGTH = 255
+
+SETTINGS = "settings"
+"""Name of the artifact that holds the ``[settings]``; those of discoverer NAME are in ``settings:NAME``."""
+
+_RESOURCE = re.compile(r"resources\.([\w-]+\.[\w-]+)")
 
 IGNORED_FOLDERS = frozenset(
     {"node_modules", "__pycache__", ".venv", ".git", ".hg", ".svn", ".jj", ".bzr", "CVS", ".mypy_cache", ".ruff_cache"}
 )
 
 _STEPS = frozenset(("", ".", ".."))
+
+
+def is_settings(name: str) -> bool:
+    """Whether the artifact holds settings."""
+    return name == SETTINGS or name.startswith(f"{SETTINGS}:")
+
+
+def resource_name(name: str) -> str | None:
+    """Return which resource an artifact holds (``sql.orders`` for ``resources.sql.orders``); None if it is none."""
+    match = _RESOURCE.fullmatch(name)
+    return match[1] if match else None
+
+
+def artifact_name(resource: str) -> str:
+    """Return the name of the artifact that holds the options of a resource: ``resources.sql.orders``."""
+    return f"resources.{resource}"
+
+
+def is_script(name: str) -> bool:
+    """Whether the artifact handles events: it is no library, no resource, and no settings."""
+    return not (is_library(name) or is_settings(name) or resource_name(name))
 
 
 def is_library(name: str) -> bool:
@@ -42,6 +69,8 @@ def name_problem(name: str) -> str | None:
         return f"expected a path name of printable UTF-8 characters, got {name!a}; rename it"
     if not _STEPS.isdisjoint(name.split("/")):
         return f"expected a path name below the folder, got {name!r}; write it without '.', '..' and empty parts"
+    if is_settings(name) or resource_name(name):
+        return f"expected a name that the configuration does not use itself, got {name!r}; rename it"
     return None
 
 

@@ -36,13 +36,20 @@ def _print(document: Mapping[str, Any]) -> None:
     print_table(SCRIPT_COLUMNS, scripts, empty="no scripts")
     _print_parts("source", document["sources"])
     _print_parts("sink", document["sinks"])
+    _print_parts("resource", {name: _without_scripts(part) for name, part in document["resources"].items()})
+    _print_parts("settings", document["settings"])
+    _print_parts("discoverer", document["discoverers"])
     lanes = [(lane["pid"], lane["state"], lane["restarts"]) for lane in document["lanes"]]
     if lanes:
         print_table(("lane", "state", "restarts"), lanes, empty="")
 
 
+def _without_scripts(resource: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {field: value for field, value in resource.items() if field != "scripts"}
+
+
 def _print_parts(word: str, parts: Mapping[str, Mapping[str, Any]]) -> None:
-    """Print a table of sources or sinks with whatever they count."""
+    """Print a table of sources, sinks, ... with whatever is known of them."""
     if parts:
         counts = list(dict.fromkeys(count for part in parts.values() for count in part))
         rows = [[name, *(part.get(count) for count in counts)] for name, part in parts.items()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -11,11 +12,13 @@ from pathlib import Path
 import msgspec
 
 from trimtab.api import CodecError, DiscovererContext
-from trimtab.artifacts.names import is_library, nearest
+from trimtab.artifacts.names import SETTINGS, artifact_name, is_library, nearest
 from trimtab.cli.output import print_line
-from trimtab.config import Config, SourceConfig, expand_settings, load
+from trimtab.config import Config, SourceConfig, expand, load
 from trimtab.engine.batch import Batch, SourceSpec
+from trimtab.engine.calls import Call
 from trimtab.engine.engine import Engine, LoadedScript, Plan
+from trimtab.engine.resources import Resources
 from trimtab.engine.result import BatchResult
 from trimtab.engine.script import LogEntry, Script, ScriptHost
 from trimtab.errors import ChangeRefused, Fault, UsageError
@@ -36,15 +39,16 @@ def try_script(config_path: Path, script: Path, events: Path, source: str | None
         upserts={**_libraries(script, config, plugins), candidate.name: candidate.source},
         deletes=[],
         reload=[candidate.name],
-        settings=expand_settings(config.settings_source),
+        settings=expand(config.settings, SETTINGS),
+        resources={name: expand(source, artifact_name(name)) for name, source in config.resources.items()},
     )
     # A trial beforehand tells the script's own source; what its top level logs comes again below.
-    loaded, faults = _engine(config, plugins, lambda _entry: None).check(plan)
+    loaded, faults = _engine(config, plugins, lambda _entry: None, lambda _call: None).check(plan)
     if faults:
         raise ChangeRefused(faults)
     name = _source_name(source, loaded[candidate.name], config)
     printer = _Printer(as_json=as_json)
-    engine = _engine(config, plugins, printer.logged)
+    engine = _engine(config, plugins, printer.logged, printer.called)
     engine.prepare(plan)
     engine.commit()
     for number, record in _records(events):
@@ -66,11 +70,17 @@ class _Printer:
         """The line of the event in hand, from 1; None before the first and after the last one."""
         self.failures = 0
         self._emitted = 0
+        self._calls = 0
         self._as_json = as_json
 
     def emitted(self, sink: str, value: bytes) -> None:
         self._emitted += 1
         print_line({"event": self.event, "sink": sink, "value": msgspec.Raw(value)})
+
+    def called(self, call: Call) -> None:
+        self._calls += 1
+        arguments = msgspec.Raw(msgspec.json.encode(call.arguments, enc_hook=repr))
+        print_line({"event": self.event, "resource": call.resource, "call": call.method, "arguments": arguments})
 
     def failed(self, fault: Fault) -> None:
         self.failures += 1
@@ -83,7 +93,7 @@ class _Printer:
 
     def summary(self) -> None:
         if not self._as_json:
-            print(f"{self._emitted} values emitted, {self.failures} failures", file=sys.stderr)
+            print(f"{self._emitted} values emitted, {self._calls} calls, {self.failures} failures", file=sys.stderr)
 
     def _note(self, document: Mapping[str, object], text: str) -> None:
         if self._as_json:
@@ -121,7 +131,9 @@ def _print_result(result: BatchResult, printer: _Printer) -> None:
         printer.failed(failed.fault)
 
 
-def _engine(config: Config, plugins: Plugins, log: Callable[[LogEntry], None]) -> Engine:
+def _engine(
+    config: Config, plugins: Plugins, log: Callable[[LogEntry], None], rehearse: Callable[[Call], None]
+) -> Engine:
     host = ScriptHost(
         sources=frozenset(config.sources),
         sinks=frozenset(config.sinks),
@@ -129,6 +141,8 @@ def _engine(config: Config, plugins: Plugins, log: Callable[[LogEntry], None]) -
         log=log,
         bindings=plugins.bindings(),
         roots=config.scripts,
+        resources=Resources(plugins.resource_kinds(), config.folder, time.perf_counter_ns, rehearse),
+        confined=config.confined,
     )
     specs = {name: SourceSpec(source.key, source.timestamp) for name, source in config.sources.items()}
     return Engine(plugins.script_engines(), host, specs, wall_clock)

@@ -5,18 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
 from msgspec import Meta, inspect
 
-from trimtab.api import Codec, SinkKind, SourceKind
+from trimtab.api import Codec, DiscovererKind, ResourceKind, ScriptEngine, SinkKind, SourceKind
 from trimtab.configuration.address import EXPECTED as EXPECTED_ADDRESS
 from trimtab.configuration.address import parse_address
 from trimtab.configuration.checking import describe, key_path, show
 from trimtab.durations import Duration
 
-SECTIONS = ("host", "resources", "settings", "sinks", "sources")
+SECTIONS = ("discoverers", "host", "resources", "sandbox", "settings", "sinks", "sources")
 DEFAULT_CODEC = "json"
 
 _MAX_LANES = 256
@@ -36,6 +36,15 @@ class Kinds(Protocol):
 
     def codecs(self) -> Mapping[str, Codec]:
         """The codecs, by name."""
+
+    def resource_kinds(self) -> Mapping[str, ResourceKind[Any]]:
+        """The types of resources, by name."""
+
+    def discoverer_kinds(self) -> Mapping[str, DiscovererKind[Any]]:
+        """The types of discoverers, by name."""
+
+    def script_engines(self) -> tuple[ScriptEngine, ...]:
+        """The script engines."""
 
 
 def cpu_count() -> int:
@@ -101,6 +110,24 @@ class SinkKeys(msgspec.Struct, frozen=True):
     type: Annotated[Text, Meta(description="What kind of sink it is.")]
 
 
+class DiscovererKeys(msgspec.Struct, frozen=True):
+    """``[discoverers.NAME]``: the keys of every type of discoverer."""
+
+    type: Annotated[Text, Meta(description="What kind of discoverer it is.")]
+
+
+class SandboxKeys(msgspec.Struct, frozen=True):
+    """``[sandbox]``"""
+
+    resources: Annotated[
+        Literal["declared", "any"] | None,
+        Meta(
+            description="What scripts may reach: what the configuration declares and nothing else, or any address.",
+            extra={"default": '"declared" for JavaScript, "any" for Python and Lofka mode'},
+        ),
+    ] = None
+
+
 @dataclass(frozen=True, slots=True)
 class KeyReference:
     """One key of the configuration, as its documentation needs it."""
@@ -116,14 +143,20 @@ class KeyReference:
 
 
 def reference(kinds: Kinds) -> Iterator[KeyReference]:
-    """Yield every key that a configuration may have. ``settings`` and ``resources`` are free and yield none."""
+    """Yield every key that a configuration may have. ``settings`` are free and yield none."""
     yield from _keys("host", None, HostKeys)
+    yield from _keys("sandbox", None, SandboxKeys)
     yield from _keys("sources.NAME", None, SourceKeys)
     for name, source in sorted(kinds.source_kinds().items()):
         yield from _keys("sources.NAME", name, source.options)
     yield from _keys("sinks.NAME", None, SinkKeys)
     for name, sink in sorted(kinds.sink_kinds().items()):
         yield from _keys("sinks.NAME", name, sink.options)
+    for name, resource in sorted(kinds.resource_kinds().items()):
+        yield from _keys(f"resources.{name}.NAME", None, resource.options)
+    yield from _keys("discoverers.NAME", None, DiscovererKeys)
+    for name, discoverer in sorted(kinds.discoverer_kinds().items()):
+        yield from _keys("discoverers.NAME", name, discoverer.options)
 
 
 def _keys(section: str, kind: str | None, struct: type[msgspec.Struct]) -> Iterator[KeyReference]:

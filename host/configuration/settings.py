@@ -1,4 +1,4 @@
-"""``[settings]``: free values for scripts, kept as JSON because they are an artifact with versions."""
+"""``[settings]`` and ``[resources]`` as JSON, because they are artifacts: ``${NAME}`` stays as written."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from trimtab.errors import ConfigurationError
 _SMALLEST, _BIGGEST = -(2**63), 2**63 - 1
 
 
-def encode_settings(settings: dict[str, Any], problems: Problems) -> bytes:
-    """Return settings as JSON with sorted keys; dates and times become text. What JSON cannot hold is a problem."""
-    _check(settings, "settings", problems)
-    return b"" if problems else msgspec.json.encode(settings, order="deterministic")
+def encode(tree: dict[str, Any], path: str, problems: Problems) -> bytes:
+    """Return a table as JSON with sorted keys; dates and times become text. What JSON cannot hold is a problem."""
+    _check(tree, path, problems)
+    return b"" if problems else msgspec.json.encode(tree, order="deterministic")
 
 
-def expand_settings(source: bytes) -> dict[str, Any]:
-    """Return the settings that ``Config.settings_source`` holds, with the environment variables put in.
+def expand(source: bytes, path: str) -> dict[str, Any]:
+    """Return the table at ``path`` that :func:`encode` wrote, with the environment variables put in.
 
     Raises :class:`ConfigurationError` for variables that are not set.
     """
     problems = Problems()
-    settings: dict[str, Any] = Variables(problems).expand(msgspec.json.decode(source), "settings")
+    tree: dict[str, Any] = Variables(problems).expand(msgspec.json.decode(source), path)
     if problems:
         raise ConfigurationError(list(problems))
-    return settings
+    return tree
 
 
 def _check(value: Any, path: str, problems: Problems) -> None:

@@ -55,6 +55,24 @@ class Variables:
         return value
 
 
+class Masker:
+    """Puts ``***`` in the place of secrets; learns more of them while the host runs."""
+
+    def __init__(self, secrets: Collection[str]) -> None:
+        self._secrets = set(secrets)
+        self._mask = masker(self._secrets)
+
+    def __call__(self, text: str) -> str:
+        """Return the text without secrets. Those of less than 4 characters are left."""
+        return self._mask(text)
+
+    def learn(self, secrets: Collection[str]) -> None:
+        """Mask these too from now on."""
+        if not self._secrets.issuperset(secrets):
+            self._secrets.update(secrets)
+            self._mask = masker(self._secrets)
+
+
 def masker(values: Collection[str]) -> Callable[[str], str]:
     """Return a function that replaces the values in a text by ``***``, also where JSON or a URL has escaped them."""
     forms = {form for value in values if len(value) >= SHORTEST_SECRET for form in _forms(value)}

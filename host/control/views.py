@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 
 from trimtab.artifacts.diff import diff as diff_lines
+from trimtab.artifacts.names import is_script, is_settings, resource_name
 from trimtab.artifacts.records import Version
 from trimtab.artifacts.store import ArtifactStore
-from trimtab.deploy.changeset import is_script
+from trimtab.engine.result import ScriptCount
 from trimtab.errors import Fault
 from trimtab.runtime.stats import ScriptStats
 
@@ -55,6 +57,9 @@ def stopped_status(store: ArtifactStore | None, dead_letters: int) -> dict[str, 
         "scripts": _scripts(store) if store else [],
         "sources": {},
         "sinks": {},
+        "resources": _resources(store) if store else {},
+        "settings": _configured(store, is_settings) if store else {},
+        "discoverers": {},
         "lanes": [],
         "dead_letters": dead_letters,
     }
@@ -66,31 +71,68 @@ def script_status(
     """Return what ``status --json`` says of one script. ``error``: why newer bytes were refused."""
     return {
         "name": name,
+        **artifact_status(running, error, rolled_back=rolled_back),
+        "handled": stats.handled,
+        "failed": stats.failed,
+        **_percentiles(stats),
+    }
+
+
+def artifact_status(running: Version | None, error: str | None, *, rolled_back: bool) -> dict[str, Any]:
+    """Return what ``status --json`` says of any artifact. ``error``: why newer bytes were refused."""
+    return {
         "seq": running.seq if running else None,
         "version": running.hash[:12] if running else None,
         "state": "rejected" if running is None else "rolled-back" if rolled_back else "active",
         "error": error,
-        "handled": stats.handled,
-        "failed": stats.failed,
-        "p50_us": stats.percentile(0.5),
-        "p99_us": stats.percentile(0.99),
     }
 
 
+def calls_status(by_script: Mapping[str, ScriptStats]) -> dict[str, Any]:
+    """Return what ``status --json`` says of the calls to one resource."""
+    every = ScriptStats()
+    for stats in by_script.values():
+        every.add(ScriptCount(stats.handled, stats.failed, list(stats.samples)))
+    return {**_calls(every), "scripts": {name: _calls(stats) for name, stats in sorted(by_script.items())}}
+
+
+def _calls(stats: ScriptStats) -> dict[str, Any]:
+    return {"calls": stats.handled + stats.failed, "failed": stats.failed, **_percentiles(stats)}
+
+
+def _percentiles(stats: ScriptStats) -> dict[str, float]:
+    return {"p50_us": stats.percentile(0.5), "p99_us": stats.percentile(0.99)}
+
+
 def _scripts(store: ArtifactStore) -> list[dict[str, Any]]:
-    active, refused, rolled_back = store.active(), store.refused(), store.rolled_back()
-    rejected = {name for name, refusal in refused.items() if refusal.kind != "deleted"}
+    rolled_back = store.rolled_back()
     return [
-        script_status(
-            name,
-            active.get(name),
-            str(refused[name].fault) if name in refused else None,
-            rolled_back=name in rolled_back,
-            stats=ScriptStats(),
-        )
-        for name in sorted(active.keys() | rejected)
+        script_status(name, running, error, rolled_back=name in rolled_back, stats=ScriptStats())
+        for name, running, error in _artifacts(store)
         if is_script(name)
     ]
+
+
+def _configured(store: ArtifactStore, chosen: Callable[[str], bool]) -> dict[str, Any]:
+    rolled_back = store.rolled_back()
+    return {
+        name: artifact_status(running, error, rolled_back=name in rolled_back)
+        for name, running, error in _artifacts(store)
+        if chosen(name)
+    }
+
+
+def _resources(store: ArtifactStore) -> dict[str, Any]:
+    found = _configured(store, lambda name: resource_name(name) is not None)
+    return {str(resource_name(name)): {**status, **calls_status({})} for name, status in found.items()}
+
+
+def _artifacts(store: ArtifactStore) -> list[tuple[str, Version | None, str | None]]:
+    """Return what ran last and what was refused since: name, version, and why newer bytes were refused."""
+    active, refused = store.active(), store.refused()
+    rejected = {name for name, refusal in refused.items() if refusal.kind != "deleted"}
+    errors = {name: str(refusal.fault) for name, refusal in refused.items()}
+    return [(name, active.get(name), errors.get(name)) for name in sorted(active.keys() | rejected)]
 
 
 def _before(store: ArtifactStore, name: str, version: Version | None) -> Version | None:

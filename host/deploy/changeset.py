@@ -7,13 +7,10 @@ import posixpath
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from trimtab.artifacts.names import is_library
+from trimtab.artifacts.names import is_library, is_script
 from trimtab.artifacts.records import Kind
 from trimtab.engine.engine import LoadedScript
 from trimtab.errors import ChangeRefused, Fault
-
-SETTINGS = "settings"
-"""Name of the artifact that holds the ``[settings]``."""
 
 _COMPANY = "ChangeRefused"
 
@@ -24,11 +21,6 @@ Changes = dict[str, bytes | None]
 def digest(content: bytes | None) -> str | None:
     """The version of some bytes; None for none."""
     return None if content is None else hashlib.sha256(content).hexdigest()
-
-
-def is_script(name: str) -> bool:
-    """Whether an artifact handles events: it is no library, and not the settings."""
-    return name != SETTINGS and not is_library(name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from trimtab.api import Notice
 from trimtab.artifacts.store import ArtifactStore
-from trimtab.config import expand_settings, load
+from trimtab.config import expand, load
 from trimtab.deploy.deployer import Deployer
 from trimtab.deploy.discoverers import find_discoverers
 from trimtab.engine.engine import LoadedScript, Plan
@@ -22,7 +22,7 @@ class StoppedHost:
         """Read the configuration, which tells where artifacts lie. Raises :class:`ConfigurationError`."""
         plugins = Plugins.load()
         self._discoverers = find_discoverers(load(config_path, plugins), plugins)
-        self._deployer = Deployer(store, _NoLanes(), expand_settings, _tell_nobody)
+        self._deployer = Deployer(store, _NoLanes(), expand, _tell_nobody)
 
     def rollback(self, name: str, to: str | None) -> Notice:
         """Make another version of an artifact the one that runs next, and put its bytes back where they come from.

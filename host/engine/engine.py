@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from trimtab.api import ScriptEngine, ScriptInstance
-from trimtab.artifacts.names import is_library, nearest
+from trimtab.artifacts.names import artifact_name, is_library, nearest
 from trimtab.engine.batch import INVALID, Batch, Events, InvalidRecordsError, SourceSpec
 from trimtab.engine.broken import BrokenInstance
 from trimtab.engine.result import NO_KEY, BatchResult, FailedEvent, ScriptCount, merge
@@ -32,6 +32,10 @@ class Plan(msgspec.Struct):
     """Scripts to load: those among ``upserts``, and those that use a library that changes."""
     settings: dict[str, Any] | None = None
     """None: as they are."""
+    resources: dict[str, dict[str, Any] | None] = {}
+    """Options of the resources that are new or changed, by name such as ``sql.orders``; None: without it."""
+    probes: list[str] = []
+    """Resources to be asked for a sign of life before the change is committed."""
 
 
 class LoadedScript(msgspec.Struct, frozen=True):
@@ -95,6 +99,10 @@ class Engine:
 
     def check(self, plan: Plan) -> tuple[dict[str, LoadedScript], dict[str, Fault]]:
         """Load what a plan loads, run no ``open()``, keep nothing. Returns what loaded, and what did not."""
+        resources = self._host.resources
+        faults = resources.prepare(plan.resources) or resources.check(plan.probes, self._host.limits)
+        if faults:
+            return {}, faults
         with _Swapped(self._host, plan.settings):
             loaded, faults = self._load_all(plan, self._next_files(plan))
         return {name: _describe(active) for name, active in loaded.items()}, faults
@@ -106,6 +114,8 @@ class Engine:
         """
         self.abort()
         files = self._next_files(plan)
+        if faults := self._host.resources.prepare(plan.resources):
+            raise ChangeRefused(faults)
         with _Swapped(self._host, plan.settings):
             loaded, faults = self._load_all(plan, files)
             if not faults:
@@ -127,6 +137,7 @@ class Engine:
         kept = list(self._active.values())
         self._active.update(candidate.loaded)
         self._files, self.generation = candidate.files, plan.generation
+        self._host.resources.commit()
         self._steps.clear()
         if plan.settings is not None:
             self._host.settings.tree = plan.settings
@@ -147,6 +158,10 @@ class Engine:
         ``broken``: scripts that are not even tried, with their faults. ``entering`` is told the name of each that is.
         """
         files = self._next_files(plan)
+        unmade = self._host.resources.prepare(plan.resources)
+        if unmade:
+            there = {name: options for name, options in plan.resources.items() if artifact_name(name) not in unmade}
+            self._host.resources.prepare(there)
         loaded: dict[str, _Active] = {}
         faults = {name: fault for name, fault in broken.items() if name in plan.reload}
         with _Swapped(self._host, plan.settings):
@@ -161,17 +176,19 @@ class Engine:
             loaded[name] = _broken(Script.of(name, files[name]), fault, loaded.get(name))
         self._candidate = _Candidate(plan, files, loaded)
         self.commit()
-        return faults
+        return faults | unmade
 
     def abort(self) -> None:
         """Drop the prepared generation, if there is one."""
         candidate, self._candidate = self._candidate, None
+        self._host.resources.abort()
         if candidate is not None:
             self._retired.extend(candidate.loaded.values())
 
     def close_retired(self) -> tuple[Script, Fault | None] | None:
         """Close one instance that was replaced. Returns its script and what failed, or None: none was waiting."""
         if not self._retired:
+            self._host.resources.close_retired()
             return None
         active = self._retired.popleft()
         try:
@@ -186,7 +203,9 @@ class Engine:
         self._retired.extend(self._active.values())
         self._active.clear()
         self._steps.clear()
-        return list(iter(self.close_retired, None))
+        closed = list(iter(self.close_retired, None))
+        self._host.resources.close()
+        return closed
 
     # --- events ---
 
@@ -242,7 +261,7 @@ class Engine:
             count.failed += len(run.faults)
             count.samples += run.samples
             failed.extend(_failed(events, index, script, run.faults[index]) for index in sorted(run.faults))
-        return BatchResult(merge(runs), failed, scripts, events.max_timestamp)
+        return BatchResult(merge(runs), failed, scripts, events.max_timestamp, self._host.resources.counted())
 
     def _steps_of(self, batch: Batch) -> Sequence[_Step]:
         steps = self._steps.get(batch.source)
@@ -312,17 +331,20 @@ class Engine:
 
 
 class _Swapped:
-    """Lets scripts that are being loaded see the settings of their own generation."""
+    """Lets scripts that are being loaded see the settings and the resources of their own generation."""
 
     def __init__(self, host: ScriptHost, tree: dict[str, Any] | None) -> None:
         self._settings, self._tree = host.settings, tree
+        self._resources = host.resources.prepared()
 
     def __enter__(self) -> None:
         self._before = self._settings.tree
         if self._tree is not None:
             self._settings.tree = self._tree
+        self._resources.__enter__()
 
     def __exit__(self, *_exc: object) -> None:
+        self._resources.__exit__(None, None, None)
         self._settings.tree = self._before
 
 

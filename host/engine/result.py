@@ -8,6 +8,7 @@ from operator import itemgetter
 
 import msgspec
 
+from trimtab.engine.calls import CallCount
 from trimtab.engine.run import Emitted, HandlerRun
 from trimtab.errors import Fault
 
@@ -51,6 +52,7 @@ class BatchResult(msgspec.Struct):
     failed: list[FailedEvent]
     scripts: dict[str, ScriptCount]
     max_timestamp: int | None
+    calls: list[CallCount] = []
 
 
 def merge(runs: Iterable[HandlerRun]) -> dict[str, Lines]:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
+from trimtab.engine.resources import Resources
+
 if TYPE_CHECKING:
     from trimtab.api import Binding
 
@@ -69,6 +71,9 @@ class Limits(Protocol):
         ``TimeLimitExceeded``; it comes again while user code swallows it and goes on.
         """
 
+    def is_exceeded(self, error: BaseException) -> bool:
+        """Tell whether an error is that exception."""
+
 
 @dataclass(slots=True)
 class Settings:
@@ -100,3 +105,6 @@ class ScriptHost:
     cache: Path | None = None
     """A folder for what is costly to compute and can be computed again (transpiled sources); None: memory alone."""
     settings: Settings = field(default_factory=Settings)
+    resources: Resources = field(default_factory=lambda: Resources({}, Path(), lambda: 0))
+    confined: bool | None = None
+    """Whether scripts reach only what the configuration declares; None: as the language has it."""

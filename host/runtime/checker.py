@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
+from trimtab.artifacts.names import artifact_name
 from trimtab.engine.engine import LoadedScript, Plan
 from trimtab.errors import Fault
 from trimtab.runtime import wire
@@ -23,6 +24,13 @@ async def check(start: Callable[[], Awaitable[Worker]], plan: Plan) -> Checked:
 
     A process that dies over several scripts does not say which one it was: then each gets a process of its own.
     """
+    if plan.probes:
+        silent = await _probe(start, plan)
+        if silent:
+            return {}, silent
+        plan = msgspec.structs.replace(plan, probes=[])
+    if not plan.reload:
+        return {}, {}
     checked = await _check_in_one(start, plan)
     if isinstance(checked, wire.Checked):
         return checked.loaded, checked.faults
@@ -38,6 +46,15 @@ async def check(start: Callable[[], Awaitable[Worker]], plan: Plan) -> Checked:
     return loaded, faults
 
 
+async def _probe(start: Callable[[], Awaitable[Worker]], plan: Plan) -> dict[str, Fault]:
+    """Ask the resources of a plan for a sign of life, each in a process of its own. Returns why some give none."""
+    faults: dict[str, Fault] = {}
+    for name in plan.probes:
+        checked = await _check_in_one(start, msgspec.structs.replace(plan, reload=[], probes=[name]))
+        faults |= checked.faults if isinstance(checked, wire.Checked) else {artifact_name(name): checked}
+    return faults
+
+
 async def _check_in_one(start: Callable[[], Awaitable[Worker]], plan: Plan) -> wire.Checked | Fault:
     worker = await start()
     watchdog = asyncio.create_task(_kill_when_silent(worker))
@@ -48,7 +65,7 @@ async def _check_in_one(start: Callable[[], Awaitable[Worker]], plan: Plan) -> w
             return answer
         status = await worker.ended
         ended = f"was killed by signal {-status}" if status < 0 else f"ended with exit code {status}"
-        return Fault("CheckFailed", f"the process that loaded the script {ended}; its top level must not do that")
+        return Fault("CheckFailed", f"the process that tried it {ended}; it must not do that")
     finally:
         watchdog.cancel()
         worker.kill()

@@ -30,6 +30,7 @@ class SourceStatus(msgspec.Struct):
     watermark: int | None = None
     state: str = "waiting"
     error: str | None = None
+    position: str | None = None
 
 
 class Ingest(SourceContext):
@@ -41,6 +42,7 @@ class Ingest(SourceContext):
         self.name, self.folder, self.codec, self.partition = name, folder, codec, run
         self.watermark = Watermark(int(lateness * 1000))
         self._counts = SourceStatus()
+        self._source: Source | None = None
         self._router = router
         self._reject = reject
         self._log = structlog.get_logger("trimtab.source").bind(source=name)
@@ -76,10 +78,12 @@ class Ingest(SourceContext):
         counts = self._counts
         counts.lag = counts.received - counts.handled
         counts.watermark = self.watermark.value
+        counts.position = self._source.position() if self._source else None
         return counts
 
     async def run(self, source: Source) -> None:
         """Run the source to its end; start it again when it fails for a while. Raises :class:`SourceError`."""
+        self._source = source
         attempt = 0
         while True:
             self._counts.state = "running"

@@ -1,10 +1,12 @@
-"""What is counted per script while events flow."""
+"""What is counted per script, and per script and resource, while events flow."""
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from trimtab.engine.calls import CallCount
 from trimtab.engine.result import ScriptCount
 
 RECENT = 2048
@@ -32,3 +34,25 @@ class ScriptStats:
             return 0.0
         ordered = sorted(self.samples)
         return round(ordered[min(int(len(ordered) * share), len(ordered) - 1)] / 1000, 1)
+
+
+class CallStats:
+    """Counts of the calls of scripts to resources since the start of the host."""
+
+    def __init__(self) -> None:
+        self._by_resource: dict[str, dict[str, ScriptStats]] = {}
+
+    @property
+    def resources(self) -> Iterable[str]:
+        """The names of the resources that were called."""
+        return self._by_resource.keys()
+
+    def add(self, counts: Iterable[CallCount]) -> None:
+        """Count the calls of one batch."""
+        for count in counts:
+            stats = self._by_resource.setdefault(count.resource, {}).setdefault(count.script, ScriptStats())
+            stats.add(ScriptCount(count.calls - count.failed, count.failed, count.samples))
+
+    def of(self, resource: str) -> Mapping[str, ScriptStats]:
+        """Return the counts of one resource, by script."""
+        return self._by_resource.get(resource, {})

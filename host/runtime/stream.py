@@ -26,7 +26,7 @@ from trimtab.runtime.ingest import Ingest
 from trimtab.runtime.processes import NurseryProcess, Worker
 from trimtab.runtime.router import Router
 from trimtab.runtime.sinks import SinkWriter
-from trimtab.runtime.stats import ScriptStats
+from trimtab.runtime.stats import CallStats, ScriptStats
 from trimtab.runtime.supervisor import Lane
 from trimtab.runtime.wire import Setup
 from trimtab.runtime.work import Work
@@ -59,6 +59,7 @@ class Stream:
     ) -> None:
         specs = {name: SourceSpec(source.key, source.timestamp) for name, source in config.sources.items()}
         self.stats: dict[str, ScriptStats] = {}
+        self.calls = CallStats()
         self.loaded: Mapping[str, LoadedScript] = {}
         """The running scripts, by name: the deployer's own book, once there is one."""
         self.lanes = [Lane(index, self, generation) for index in range(config.lanes)]
@@ -78,9 +79,11 @@ class Stream:
         self._setup = Setup(
             sources=specs,
             sinks=list(config.sinks),
+            folder=str(config.folder),
             roots=[str(folder) for folder in config.scripts],
             cache=str(config.state / "cache"),
             memory=LANE_MEMORY,
+            confined=config.confined,
         )
         self.dead_letters = dead_letters
         self._plan_of = plan_of
@@ -203,6 +206,7 @@ class Stream:
             await self.sinks[sink].write(lines)
         for name, count in result.scripts.items():
             self.stats.setdefault(name, ScriptStats()).add(count)
+        self.calls.add(result.calls)
         if result.failed:
             await self._keep([_letter(work, failed) for failed in result.failed])
         if work.outcome is None:

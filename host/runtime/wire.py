@@ -20,11 +20,15 @@ class Setup(msgspec.Struct):
 
     sources: dict[str, SourceSpec]
     sinks: list[str]
+    folder: str
+    """Of the configuration file: relative paths in the options of resources start here."""
     roots: list[str]
     cache: str
     """Folder for what is costly to compute and can be computed again."""
     memory: int
     """Bytes that the scripts of one lane may take."""
+    confined: bool | None
+    """See :class:`ScriptHost`."""
 
 
 # --- to a lane ---------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from trimtab.engine.engine import Engine
+from trimtab.engine.resources import Resources
 from trimtab.engine.script import LogEntry, ScriptHost
 from trimtab.plugin_manager import Plugins
 from trimtab.runtime import wire
@@ -68,5 +69,7 @@ def make_engine(setup: wire.Setup, plugins: Plugins, heartbeat: int, log: Callab
         bindings=plugins.bindings(),
         roots=tuple(Path(root) for root in setup.roots),
         cache=Path(setup.cache),
+        resources=Resources(plugins.resource_kinds(), Path(setup.folder), time.perf_counter_ns),
+        confined=setup.confined,
     )
     return Engine(plugins.script_engines(), host, setup.sources, wall_clock)

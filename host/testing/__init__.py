@@ -6,6 +6,7 @@ They are the real thing behind the public interfaces, only without an outside sy
 from trimtab.testing.clock import FakeClock
 from trimtab.testing.context import RecordingContext, Rejected
 from trimtab.testing.plugin import TestingPlugin
+from trimtab.testing.scripts import Handled, ScriptRunner
 from trimtab.testing.sink import CollectingSink
 from trimtab.testing.source import Abort, Eof, Pause, TestingSource
 
@@ -14,9 +15,11 @@ __all__ = [
     "CollectingSink",
     "Eof",
     "FakeClock",
+    "Handled",
     "Pause",
     "RecordingContext",
     "Rejected",
+    "ScriptRunner",
     "TestingPlugin",
     "TestingSource",
 ]

@@ -11,7 +11,9 @@ from trimtab.api import (
     Codec,
     Discoverer,
     DiscovererContext,
+    DiscovererKind,
     Notice,
+    ResourceKind,
     ScriptEngine,
     SinkKind,
     SourceKind,
@@ -30,6 +32,8 @@ class TestingPlugin:
     codecs: Iterable[Codec] = ()
     engines: Iterable[ScriptEngine] = ()
     bindings: Iterable[Binding] = ()
+    resource_kinds: Iterable[ResourceKind[Any]] = ()
+    discoverer_kinds: Iterable[DiscovererKind[Any]] = ()
     discoverers: Iterable[Discoverer] = ()
     committed: list[Notice] = field(default_factory=list)
     refused: list[Notice] = field(default_factory=list)
@@ -59,6 +63,16 @@ class TestingPlugin:
     def trimtab_bindings(self) -> Iterable[Binding]:
         """Add the bindings."""
         return self.bindings
+
+    @hookimpl
+    def trimtab_resource_kinds(self) -> Iterable[ResourceKind[Any]]:
+        """Add the types of resources."""
+        return self.resource_kinds
+
+    @hookimpl
+    def trimtab_discoverer_kinds(self) -> Iterable[DiscovererKind[Any]]:
+        """Add the types of discoverers."""
+        return self.discoverer_kinds
 
     @hookimpl
     def trimtab_discoverers(self, context: DiscovererContext) -> Iterable[Discoverer]:  # noqa: ARG002 - of the hook

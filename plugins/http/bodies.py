@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
-import io
 import re
-import zlib
 
 import msgspec
 
 from trimtab.api import Codec, CodecError
+from trimtab.plugins.http.inflating import gunzip
 from trimtab.plugins.http.refusals import Refusal, too_large
 
 _ANY = msgspec.json.Decoder(msgspec.Raw)
@@ -24,10 +22,9 @@ _HINT = "correct it and send the whole body again: nothing of it was accepted"
 def inflate(body: bytes, limit: int) -> bytes:
     """Return what a gzip body holds, never making more than ``limit`` bytes (and one) of it."""
     try:
-        with gzip.GzipFile(fileobj=io.BytesIO(body)) as stream:
-            data = stream.read(limit + 1)
-    except (OSError, EOFError, zlib.error) as error:
-        raise _bad("a body in gzip, as Content-Encoding says", f"bytes that cannot be inflated ({error})") from None
+        data = gunzip(body, limit)
+    except ValueError as error:
+        raise _bad("a body in gzip, as Content-Encoding says", str(error)) from None
     if len(data) > limit:
         raise too_large(limit, f"gzip of more ({len(body)} bytes compressed)")
     return data

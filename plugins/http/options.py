@@ -1,4 +1,4 @@
-"""The keys of ``[sources.NAME]`` and ``[sinks.NAME]`` with ``type = "http"``."""
+"""The keys of ``[sources.NAME]`` and ``[sinks.NAME]`` with ``type = "http"``, and of ``[resources.http.NAME]``."""
 
 from __future__ import annotations
 
@@ -7,12 +7,20 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from trimtab.api import parse_duration
+from trimtab.api import Duration, parse_duration
+from trimtab.plugins.http.allow import EXPECTED as _ENTRY
+from trimtab.plugins.http.allow import Entry
 
 # What a header may hold, so that a secret read from a file with its line end fails at start, not at the first request.
 Token = Annotated[str, Meta(pattern=r"\A[!-~]+\Z")]
 HeaderName = Annotated[str, Meta(pattern=r"\A[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")]
 HeaderValue = Annotated[str, Meta(pattern=r"\A([!-~]([ -~]*[!-~])?)?\Z")]
+
+CALL_OPTIONS = (
+    *("params", "headers", "json", "form", "text", "bytes"),
+    *("auth", "bearer", "timeout", "redirects", "retries"),
+)
+"""What scripts may give by name with a request."""
 
 _TOKEN = "visible ASCII characters, without a space or line end"  # noqa: S105 - words, not a token
 _HEADERS = "a table of header names and their values, in ASCII, without line ends"
@@ -35,6 +43,12 @@ def check_timeout(value: str | int | float) -> None:
     """Raise ``ValueError`` for anything but a duration above 0."""
     if parse_duration(value) == 0:
         raise ValueError("expected more than 0 seconds")
+
+
+def check_allow(entries: list[str]) -> None:
+    """Raise ``ValueError`` for a list with an entry that is none."""
+    for entry in entries:
+        Entry.parse(entry)
 
 
 class HttpSourceOptions(msgspec.Struct, frozen=True):
@@ -83,3 +97,53 @@ class HttpSinkOptions(msgspec.Struct, frozen=True):
     attempts: Annotated[
         int, Meta(ge=1, description="How often a request is tried before the sink reports that it failed.")
     ] = 5
+
+
+class HttpOptions(msgspec.Struct, frozen=True):
+    """What an HTTP resource may be told."""
+
+    base_url: Annotated[
+        str | None,
+        Meta(
+            description="Where paths such as `/orders` are asked for.",
+            extra={"expected": _URL, "check": check_url, "default": "none"},
+        ),
+    ] = None
+    headers: Annotated[
+        dict[HeaderName, HeaderValue],
+        Meta(
+            description="Headers of every request; with a `base_url`, of those to it.",
+            extra={"expected": _HEADERS, "default": "none"},
+        ),
+    ] = {}
+    token: Annotated[
+        Token | None,
+        Meta(description="Bearer token for the `base_url`.", extra={"expected": _TOKEN, "default": "none"}),
+    ] = None
+    user: Annotated[
+        str | None, Meta(description="User for the `base_url` (basic authentication).", extra={"default": "none"})
+    ] = None
+    password: Annotated[str | None, Meta(description="The user's password.", extra={"default": "none"})] = None
+    timeout: Annotated[Duration, Meta(description="What one call may take, with its retries and redirects.")] = "2s"
+    retries: Annotated[int, Meta(ge=0, description="How often a request is sent again where that is safe.")] = 2
+    max_response: Annotated[
+        int, Meta(ge=1, description="The most bytes that the body of a response may have, also after inflating it.")
+    ] = 10 << 20
+    allow: Annotated[
+        list[str],
+        Meta(
+            description="What confined scripts may reach beside the `base_url`. Without a port: 80 and 443.",
+            extra={"expected": f"a list of {_ENTRY}", "check": check_allow, "default": "none"},
+        ),
+    ] = []
+    verify: Annotated[
+        bool | str,
+        Meta(
+            description="A file with the certificates (PEM) that servers must be certified by; true: the usual ones.",
+            extra={"expected": "the path of a PEM file, or true"},
+        ),
+    ] = True
+
+    def __repr__(self) -> str:
+        """Show no value: some are secrets."""
+        return "HttpOptions(...)"

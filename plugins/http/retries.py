@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 _STATUSES = frozenset({408, 425, 429})
+_BUSY = frozenset({429, 502, 503, 504})
+_IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,22 @@ class Backoff:
 def is_retryable(status: int) -> bool:
     """Whether a request that was answered with this status may succeed when it is sent again."""
     return status in _STATUSES or status >= 500
+
+
+def is_idempotent(method: str, headers: Collection[str]) -> bool:
+    """Whether a request may be sent twice without doing more than once: by its method, or because it has a key.
+
+    ``headers``: their names, in lower case.
+    """
+    return method in _IDEMPOTENT or "idempotency-key" in headers
+
+
+def is_busy(status: int) -> bool:
+    """Whether the server, or one behind it, could not handle the request now: narrower than :func:`is_retryable`.
+
+    A 500 is for the script to judge.
+    """
+    return status in _BUSY
 
 
 def retry_after(value: str | None, now: float) -> float | None:

@@ -7,11 +7,13 @@ from typing import Any
 
 import msgspec
 
-from trimtab.api import Binding, LogEntry, Script, ScriptHost, hookimpl
+from trimtab.api import Binding, LogEntry, Script, ScriptHost, ScriptObject, hookimpl
 
 
-class ScriptLog:
+class ScriptLog(ScriptObject):
     """``log`` of one version of one script. Fields come as keywords (Python) or as one object (JavaScript)."""
+
+    methods = frozenset({"info", "warn", "error"})
 
     def __init__(self, script: Script, host: ScriptHost) -> None:
         self._script = script
@@ -45,7 +47,6 @@ class LogBinding(Binding):
     """Gives scripts ``log.info``, ``log.warn`` and ``log.error``."""
 
     name = "log"
-    methods = frozenset({"info", "warn", "error"})
 
     def bind(self, script: Script, host: ScriptHost) -> ScriptLog:
         """See :class:`Binding`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from trimtab.api import Script, ScriptEngine, ScriptHost, ScriptInstance
@@ -23,7 +24,7 @@ class JavaScriptEngine(ScriptEngine):
     suffixes = SUFFIXES
 
     def __init__(self) -> None:
-        self._prelude = Path(__file__).with_name("prelude.js").read_bytes()
+        self._prelude = tuple(Path(__file__).with_name(name).read_bytes() for name in ("prelude.js", "objects.js"))
         self._typescript = TypeScript()
 
     def load(self, script: Script, libraries: Mapping[str, bytes], host: ScriptHost) -> ScriptInstance:
@@ -33,5 +34,7 @@ class JavaScriptEngine(ScriptEngine):
             return self._typescript.transpile(name, text, host.limits, host.cache)
 
         sources = gather(script.name, script.source, libraries, transpile)
+        if host.confined is None:
+            host = replace(host, confined=True)
         bindings = {binding.name: binding.bind(script, host) for binding in host.bindings}
         return JavaScriptInstance(Program(script, sources, libraries, host, bindings, self._prelude))

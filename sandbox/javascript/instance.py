@@ -8,7 +8,7 @@ from trimtab.api import Events, HandlerRun, ScriptInstance
 from trimtab.errors import Fault, ScriptError
 from trimtab.sandbox.javascript.batches import Batch
 from trimtab.sandbox.javascript.faults import MEMORY_LIMIT, UNUSABLE
-from trimtab.sandbox.javascript.interpreter import Answer
+from trimtab.sandbox.javascript.interpreter import Answer, plain
 from trimtab.sandbox.javascript.session import Program, Session, command
 from trimtab.sandbox.limits import TimeLimitExceeded
 
@@ -140,9 +140,9 @@ class JavaScriptInstance(ScriptInstance):
 
     def _facts(self) -> dict[str, Answer]:
         return {
-            "ids": lambda body: self._current(body).ids(),
-            "keys": lambda body: self._current(body).keys(),
-            "timestamps": lambda body: self._current(body).timestamps(),
+            "ids": plain(lambda body: self._current(body).ids()),
+            "keys": plain(lambda body: self._current(body).keys()),
+            "timestamps": plain(lambda body: self._current(body).timestamps()),
         }
 
     def _current(self, turn: bytes) -> Batch:

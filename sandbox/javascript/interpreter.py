@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
 from dukpy import JSRuntimeError, _dukpy
 from dukpy.evaljs import JSInterpreter
 
+from trimtab.errors import CallError
+from trimtab.sandbox.javascript.values import Kind, encode, encode_as
+
 _ENTER = b"this.dukpy"
 """Reading the global that dukpy has just set runs the command in it; see prelude.js."""
 
-Answer = Callable[[bytes], Any]
-"""Takes the body of a question that the prelude asks. What it returns goes back as JSON, with any error."""
+Answer = Callable[[bytes], bytes | None]
+"""Takes the body of a question that the prelude asks. Returns the answer as JSON; see values.py."""
 
 
 class Resolver(Protocol):
@@ -55,19 +58,22 @@ class BareInterpreter(JSInterpreter):  # type: ignore[misc]  # dukpy has no type
 
 
 class Interpreter(BareInterpreter):
-    """An interpreter that has run the prelude.
+    """An interpreter that has run the prelude: a function, called with the other ``parts``.
 
     ``answers``: by kind of question. A ``BaseException`` that is no ``Exception`` is the time limit: the prelude
     sees to it that it comes again.
     """
 
-    def __init__(self, prelude: bytes, start: Mapping[str, Any], modules: Resolver, answers: Mapping[str, Answer]):
+    def __init__(
+        self, parts: Sequence[bytes], start: Mapping[str, Any], modules: Resolver, answers: Mapping[str, Answer]
+    ) -> None:
         super().__init__(modules)
         self._modules = modules
         self._answers = {kind.encode(): answer for kind, answer in answers.items()}
         token = secrets.token_hex(16)
         self._head = f'{{"token":"{token}",'.encode()
-        self.evaluate(prelude, msgspec.json.encode({**start, "token": token}))
+        prelude, *others = parts
+        self.evaluate(b"(%b)(%b)" % (prelude, b",".join(others)), msgspec.json.encode({**start, "token": token}))
 
     def enter(self, command: bytes) -> Any:
         """Run a command of the prelude, given as JSON object. Returns its result; raises like :meth:`evaluate`."""
@@ -84,14 +90,19 @@ class Interpreter(BareInterpreter):
     def _call_python(self, message: bytes, _arguments: bytes) -> bytes | None:
         kind, _, body = message.partition(b"\n")
         try:
-            result = self._answers[kind](body)
-            return msgspec.json.encode({"ok": result})
+            return self._answers[kind](body)
         except Exception as error:  # noqa: BLE001 - whatever it is, the script gets it
-            return msgspec.json.encode({"error": _describe(error)})
+            return encode_as(Kind.ERROR, _describe(error))
+
+
+def plain(function: Callable[[bytes], Any]) -> Answer:
+    """Return an answer of what a function returns: a plain value."""
+    return lambda body: encode(function(body))
 
 
 def _describe(error: Exception) -> dict[str, Any]:
-    described: dict[str, Any] = {"name": type(error).__name__, "message": str(error)}
+    name = error.name if isinstance(error, CallError) else type(error).__name__
+    described: dict[str, Any] = {"name": name, "message": str(error)}
     for detail in ("code", "retryable"):
         value = getattr(error, detail, None)
         if isinstance(value, str | int | float):
@@ -99,4 +110,4 @@ def _describe(error: Exception) -> dict[str, Any]:
     return described
 
 
-__all__ = ["Answer", "BareInterpreter", "Interpreter", "JSRuntimeError", "Resolver"]
+__all__ = ["Answer", "BareInterpreter", "Interpreter", "JSRuntimeError", "Resolver", "plain"]

@@ -20,7 +20,7 @@ COMMONJS = "<input>"
 COMMONJS_HEAD = 2
 """Lines that ``new Function`` puts before the body."""
 
-_TOP_LEVEL = ("handle", "open", "close", "source", "where", "timeout")
+_TOP_LEVEL = ("handle", "open", "close", "source", "where", "timeout", "processing_data")
 # A plain script defines its names at the top level of a function's body, so the body has to hand them out.
 _VALUES = ", ".join(f'{name}: typeof {name} === "undefined" ? undefined : {name}' for name in _TOP_LEVEL)
 _RETURN_NAMES = f"\nreturn {{__proto__: null, {_VALUES}}};"

@@ -4,12 +4,16 @@
 // calls Python through `call_python`, which scripts never see. A script may overwrite every built-in of its own
 // interpreter, so everything needed after the start is captured here, and what crosses to Python is made of strings
 // and of objects without a prototype.
-(() => {
+//
+// `connect`: see objects.js. `extend`, where there is one, adds what only some scripts find: called before any of the
+// script's code with its own script objects, by name, with what scripts import, and with tools of the prelude. It may
+// return `adopt`, which makes of what a script defines what the prelude expects.
+(connect, extend) => {
   "use strict";
 
   const native = globalThis.call_python;
   const start = globalThis.dukpy;
-  const { token, script, sinks: sinkNames, bindings, memoryExceeded } = start;
+  const { token, tag, script, sinks: sinkNames, bindings, extras, memoryExceeded } = start;
 
   const { Error, Function, InternalError, Promise, TypeError, String } = globalThis;
   const { apply } = Reflect;
@@ -43,13 +47,7 @@
     return result(call(kind + "\n" + stringify(body)));
   }
 
-  function result(answer) {
-    if (hasOwn(answer, "ok")) return answer.ok;
-    const { name, message, ...details } = answer.error;
-    const error = new Error(message);
-    for (const key in details) error[key] = details[key];
-    throw defineProperty(error, "name", { value: name, writable: true, configurable: true });
-  }
+  const { result, held, release, forget } = connect(call, tag, isThenable);
 
   // QuickJS throws null where there is no memory left for an error object.
   function isOutOfMemory(error) {
@@ -161,23 +159,15 @@
     },
   });
 
-  function bind(binding, methods) {
-    const bound = {};
-    for (let i = 0; i < methods.length; i++) {
-      const method = methods[i];
-      bound[method] = (...values) => {
-        while (values.length > 0 && values[values.length - 1] === undefined) values.length--;
-        return ask("call", { __proto__: null, binding, method, values: setPrototypeOf(values, null) });
-      };
-    }
-    return freeze(bound);
-  }
-
   setSettings({ tree: start.settings });
 
-  const api = { emit, settings };
-  for (const name in bindings) api[name] = bind(name, bindings[name]);
-  freeze(api);
+  function objects(numbers) {
+    const found = { __proto__: null };
+    for (const name in numbers) found[name] = result(call("object\n" + numbers[name]));
+    return found;
+  }
+
+  const api = freeze({ emit, settings, ...objects(bindings) });
 
   const levels = { __proto__: null, log: "info", info: "info", debug: "info", warn: "warn", error: "error" };
   const console = {};
@@ -229,9 +219,11 @@
 
   // --- loading, open, close ---
 
+  const extension = extend?.(freeze(objects(extras)), api, freeze({ __proto__: null, text, isThenable, apply }));
   let found; // what the script defines
 
-  function adopt(names) {
+  function adopt(defined) {
+    const names = extension?.adopt?.(defined) ?? defined;
     expect("handle", names.handle, "a function handle(event, ctx), exported or at the top level", "function");
     found = {
       __proto__: null,
@@ -337,6 +329,7 @@
     interval = command.interval;
     awaited = undefined;
     shared = setPrototypeOf({ [BATCH]: setPrototypeOf(command, null) }, Context.prototype);
+    forget();
     clear();
     return proceed();
   }
@@ -366,6 +359,7 @@
         if (fail(error)) return finish(true);
       }
       if (promise !== undefined) return wait(promise, started);
+      if (held.any) release();
       if (cursor === sampled) sample = now() - started;
       cursor++;
       if (size > FLUSH) report(false, false);
@@ -410,6 +404,7 @@
   function proceedAfterJobs() {
     const ticket = awaited;
     awaited = undefined;
+    forget();
     if (ticket !== undefined) {
       if (ticket.pending) fail(new Error("the promise that handle returned was never settled; nothing can settle it"));
       else if (ticket.failed && fail(ticket.error)) return finish(true);
@@ -469,4 +464,4 @@
   hidden.configurable = hidden.enumerable = false;
   defineProperty(globalThis, "dukpy", hidden);
   defineProperty(globalThis, "call_python", { get: undefined, set() {}, configurable: false, enumerable: false });
-})();
+}

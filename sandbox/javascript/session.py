@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import msgspec
 
-from trimtab.api import HandlerSpec, Script, ScriptHost
+from trimtab.api import HandlerSpec, Script, ScriptHost, ScriptObject
 from trimtab.durations import parse_duration
 from trimtab.engine.script import DEFAULT_TIMEOUT, LogEntry
 from trimtab.errors import Fault, ScriptError
 from trimtab.sandbox.javascript.faults import JsError, memory_exceeded, syntax_error_line, to_fault
-from trimtab.sandbox.javascript.interpreter import Answer, Interpreter, JSRuntimeError
+from trimtab.sandbox.javascript.interpreter import Answer, Interpreter, JSRuntimeError, plain
 from trimtab.sandbox.javascript.modules import Modules
+from trimtab.sandbox.javascript.objects import Objects
 from trimtab.sandbox.javascript.packages import Format, Packages
 from trimtab.sandbox.javascript.sources import Source
 from trimtab.sandbox.javascript.syntax import error_column
@@ -31,9 +34,16 @@ class Program:
     libraries: Mapping[str, bytes]
     """All there are."""
     host: ScriptHost
-    bindings: Mapping[str, Any]
+    bindings: Mapping[str, ScriptObject]
     """What each binding of the host gave for this script, by name."""
-    prelude: bytes
+    prelude: tuple[bytes, ...]
+    """Source of the prelude, then of what it is called with."""
+    extension: bytes = b"undefined"
+    """Source of a function that adds to what the script finds: ``extend`` of prelude.js."""
+    extras: Mapping[str, ScriptObject] = field(default_factory=dict)
+    """Objects for the extension alone, by name."""
+    texts: bool = False
+    """``handle`` gets the JSON text of each event, in place of its value."""
 
 
 class _Outcome(msgspec.Struct):
@@ -60,9 +70,6 @@ class _Question(msgspec.Struct):
     id: str = ""
     level: str = ""
     message: str = ""
-    binding: str = ""
-    method: str = ""
-    values: list[Any] = []
 
 
 class Session:
@@ -83,11 +90,16 @@ class Session:
             Packages(program.host.roots),
             {"emit", "settings", *program.bindings},
         )
-        self._interpreter = Interpreter(program.prelude, self._start(), self._modules, {**self._answers(), **answers})
+        tag = secrets.token_hex(16)
+        self._objects = Objects(tag, self._limits, partial(self.log, "error"))
+        all_answers = {**self._answers(), **self._objects.answers(), **answers}
+        parts = (*program.prelude, program.extension)
+        self._interpreter = Interpreter(parts, {**self._start(), "tag": tag}, self._modules, all_answers)
         try:
             for source in program.sources.values():
                 formats[source.name] = self._format(source)
-            self.handler = self._load(formats[self._name])
+            with self._objects.lasting():
+                self.handler = self._load(formats[self._name])
         except BaseException:
             self.free()
             raise
@@ -98,7 +110,8 @@ class Session:
 
     def call(self, function: str) -> None:
         """Run the script's ``open`` or ``close``, if it has one, under the default time limit."""
-        self._settled(f"{function}()", command(function))
+        with self._objects.lasting():
+            self._settled(f"{function}()", command(function))
 
     def enter(self, text: bytes, seconds: float = DEFAULT_TIMEOUT) -> Any:
         """Run a command of the prelude under a time limit. Returns its result."""
@@ -116,6 +129,8 @@ class Session:
             if not isinstance(error.__cause__, TimeLimitExceeded):
                 raise
             fault = self._exceeded(error.__cause__)
+        finally:
+            self._objects.release()
         raise ScriptError(fault)
 
     def fault(self, error: JsError) -> Fault:
@@ -129,7 +144,8 @@ class Session:
         return {
             "script": {"name": script.name, "version": script.version[:12]},
             "sinks": sorted(host.sinks),
-            "bindings": {binding.name: sorted(binding.methods) for binding in host.bindings},
+            "bindings": self._objects.add(self._program.bindings),
+            "extras": self._objects.add(self._program.extras),
             "settings": host.settings.tree,
             "memoryExceeded": memory_exceeded(),
         }
@@ -198,7 +214,6 @@ class Session:
         return {
             "resolve": _answer(lambda q: self._modules.resolve(q.base, q.specifier, required=True)),
             "source": _answer(lambda q: self._modules.source(q.id)),
-            "call": _answer(lambda q: getattr(self._program.bindings[q.binding], q.method)(*q.values)),
             "console": _answer(lambda q: self.log(q.level, q.message)),
         }
 
@@ -214,4 +229,4 @@ def command(do: str, **arguments: Any) -> bytes:
 
 
 def _answer(function: Callable[[_Question], Any]) -> Answer:
-    return lambda body: function(msgspec.json.decode(body, type=_Question))
+    return plain(lambda body: function(msgspec.json.decode(body, type=_Question)))

@@ -7,7 +7,7 @@ from itertools import islice
 from types import TracebackType
 from typing import NamedTuple
 
-from trimtab.errors import Fault, ScriptError
+from trimtab.errors import CallError, Fault, ScriptError
 
 LONGEST_MESSAGE = 4000
 """Characters: a fault is kept with every dead letter."""
@@ -34,8 +34,9 @@ def fault_of(error: BaseException, script: str, texts: Mapping[str, str]) -> Fau
     place = _place(error, texts) or Place(script)
     if isinstance(error, MemoryError):
         return Fault("MemoryLimitExceeded", OUT_OF_MEMORY, *place)
+    name = error.name if isinstance(error, CallError) else type(error).__name__
     message = str(error.msg if isinstance(error, SyntaxError) else error)
-    return Fault(sendable(type(error).__name__), sendable(message), *place)
+    return Fault(sendable(name), sendable(message), *place)
 
 
 def sendable(text: str) -> str:

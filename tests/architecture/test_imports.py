@@ -73,10 +73,10 @@ def test_what_lanes_import_does_not_bring_the_host_side_along() -> None:
 
 
 DOOR = """
-Binding Codec CodecError Discoverer DiscovererContext Duration Events Fault HandlerRun HandlerSpec LogEntry
-Notice OutsideError PluginError Problem Records Script ScriptEngine ScriptError ScriptHost ScriptInstance Sink
-SinkContext SinkError SinkKind Snapshot Source SourceContext SourceError SourceKind TrimtabError hookimpl
-is_ignored name_problem parse_duration
+Binding CallError Caller Codec CodecError Discoverer DiscovererContext DiscovererKind Duration Events Fault HandlerRun
+HandlerSpec LogEntry Notice OutsideError Pages PluginError Problem Records Resource ResourceBinding ResourceKind Scope
+Script ScriptEngine ScriptError ScriptHost ScriptInstance ScriptObject Sink SinkContext SinkError SinkKind Snapshot
+Source SourceContext SourceError SourceKind TrimtabError hookimpl is_ignored name_problem parse_duration
 """
 
 

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 from msgspec import Meta
 
-from trimtab.api import SinkKind, SourceKind
-from trimtab.config import Address, Config, expand_settings, load, reference
+from trimtab.api import DiscovererKind, ResourceKind, SinkKind, SourceKind
+from trimtab.config import Address, Config, expand, load, reference
 from trimtab.configuration.checking import describe
 from trimtab.durations import Duration
 from trimtab.errors import ConfigurationError, Problem
@@ -48,7 +48,12 @@ def unused(*_arguments: Any) -> Any:
     raise AssertionError("reading a configuration creates nothing")
 
 
-FEED = TestingPlugin(sources=[SourceKind("feed", FeedOptions, unused)], sinks=[SinkKind("push", FeedOptions, unused)])
+FEED = TestingPlugin(
+    sources=[SourceKind("feed", FeedOptions, unused)],
+    sinks=[SinkKind("push", FeedOptions, unused)],
+    resource_kinds=[ResourceKind("sql", FeedOptions, unused)],
+    discoverer_kinds=[DiscovererKind("list", FeedOptions, unused)],
+)
 KINDS = Plugins.load(
     [("codecs", codecs), ("files", files), ("stdio", stdio), ("feed", FEED)],
     entry_points=False,
@@ -80,7 +85,7 @@ def test_an_empty_file_has_the_defaults(tmp_path: Path) -> None:
     assert 1 <= config.lanes <= 256
     assert config.listen == Address("127.0.0.1", 8471)
     assert (config.sources, config.sinks, config.resources) == ({}, {}, {})
-    assert config.settings_source == b"{}"
+    assert config.settings == b"{}"
 
 
 def test_every_key_arrives(tmp_path: Path) -> None:
@@ -106,6 +111,11 @@ def test_every_key_arrives(tmp_path: Path) -> None:
         path = "alarms.jsonl"
         [resources.sql.orders]
         url = "jdbc:postgresql://db:5432/orders"
+        [discoverers.rules]
+        type = "list"
+        url = "http://rules"
+        [sandbox]
+        resources = "declared"
         [settings]
         max_speed = 100
         """,
@@ -124,8 +134,10 @@ def test_every_key_arrives(tmp_path: Path) -> None:
     )
     assert gps.options == FeedOptions("x:y", login=Login("me"))
     assert config.sinks["alarms.v2"].options == FileSinkOptions("alarms.jsonl")
-    assert config.resources == {"sql": {"orders": {"url": "jdbc:postgresql://db:5432/orders"}}}
-    assert config.settings_source == b'{"max_speed":100}'
+    assert config.resources == {"sql.orders": b'{"url":"jdbc:postgresql://db:5432/orders"}'}
+    assert config.discoverers["rules"].options == FeedOptions("http://rules")
+    assert config.confined is True
+    assert config.settings == b'{"max_speed":100}'
 
 
 def test_two_readings_of_the_same_file_are_equal_and_of_another_are_not(tmp_path: Path) -> None:
@@ -161,7 +173,7 @@ def test_all_problems_of_a_file_are_told_together(tmp_path: Path) -> None:
         """,
     )
     assert lines(found.values()) == [
-        "sauces: expected one of: sources, resources, host, settings, sinks, got 'sauces'",
+        "sauces: expected one of: sources, resources, discoverers, host, sandbox, settings, sinks, got 'sauces'",
         "host.port: expected one of: lanes, listen, scripts, state, got 'port'",
         "host.lanes: expected a whole number from 1 to 256, got 'two'",
         f"host.listen: expected {ADDRESS}, got 'localhost'",
@@ -324,21 +336,47 @@ def test_settings_and_resources_are_kept_as_written_and_settings_in_a_fixed_orde
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KEY", "hunter22")
-    text = '[resources.x.y]\nurl = "${KEY}"\n[settings]\nz = "${KEY}"\nday = 2024-05-01\n[settings.a]\nc = 1\nb = "$${"'
+    text = '[resources.sql.y]\nurl = "${KEY}"\n[settings]\nz = "${KEY}"\nday = 2024-05-01\n[settings.a]\nc = 1\nb = "$${"'
     config = read(tmp_path, text)
-    assert config.resources["x"]["y"] == {"url": "${KEY}"}
-    assert config.settings_source == b'{"a":{"b":"$${","c":1},"day":"2024-05-01","z":"${KEY}"}'
-    assert expand_settings(config.settings_source) == {
+    assert config.resources["sql.y"] == b'{"url":"${KEY}"}'
+    assert config.settings == b'{"a":{"b":"$${","c":1},"day":"2024-05-01","z":"${KEY}"}'
+    assert expand(config.settings, "settings") == {
         "a": {"b": "${", "c": 1},
         "day": "2024-05-01",
         "z": "hunter22",
     }
 
 
+def test_resources_and_discoverers_are_checked_against_their_types(tmp_path: Path) -> None:
+    found = problems(
+        tmp_path,
+        """
+        [resources.sqll.orders]
+        [resources.sql.orders]
+        urll = "x"
+        [resources.sql."a.b"]
+        url = "x"
+        [discoverers.one]
+        type = "lists"
+        [sandbox]
+        resources = "all"
+        """,
+    )
+    assert lines(found.values()) == [
+        "discoverers.one.type: expected one of: list, got 'lists'",
+        "sandbox.resources: expected one of: any, declared, got 'all'",
+        "resources.sqll: expected one of: sql, got 'sqll'",
+        "resources.sql.orders.urll: expected one of: url, batch, headers, login, tags, token, wait, got 'urll'",
+        "resources.sql.orders.url: expected text, got nothing",
+        "resources.sql.\"a.b\": expected a name of letters, digits, '_' and '-' that is not the ending of a script "
+        "file, got 'a.b'",
+    ]
+
+
 def test_expanding_settings_needs_the_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NOT_SET", raising=False)
     with pytest.raises(ConfigurationError, match=r"settings\.a: expected the environment variable NOT_SET"):
-        expand_settings(b'{"a":"${NOT_SET}"}')
+        expand(b'{"a":"${NOT_SET}"}', "settings")
 
 
 def test_secrets_from_anywhere_in_the_file_are_masked_also_when_escaped(
@@ -348,7 +386,7 @@ def test_secrets_from_anywhere_in_the_file_are_masked_also_when_escaped(
     monkeypatch.setenv("B", "other-secret")
     monkeypatch.setenv("C", "other-secret-longer")
     monkeypatch.setenv("PIN", "12")
-    config = read(tmp_path, '[resources.x.y]\nurl = "${A}"\n[settings]\na = "${B}"\nb = "${C}"\nc = "${PIN}"')
+    config = read(tmp_path, '[resources.sql.y]\nurl = "${A}"\n[settings]\na = "${B}"\nb = "${C}"\nc = "${PIN}"')
     assert config.mask('p"ss wörd, {"a": "p\\"ss w\\u00f6rd"}, //p%22ss%20w%C3%B6rd@h') == '***, {"a": "***"}, //***@h'
     assert config.mask("other-secret-longer other-secret") == "*** ***"
     assert config.mask("12 events") == "12 events"

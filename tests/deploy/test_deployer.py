@@ -83,7 +83,12 @@ class Host:
         self.notices: list[tuple[str, Notice]] = []
 
     async def start(self) -> None:
-        self.deployer = Deployer(self._store, self.lanes, msgspec.json.decode, lambda *told: self.notices.append(told))
+        self.deployer = Deployer(
+            self._store,
+            self.lanes,
+            lambda source, _name: msgspec.json.decode(source),
+            lambda *told: self.notices.append(told),
+        )
         await self.deployer.learn()
         await self.deployer.start([self.folder])
 
@@ -125,10 +130,10 @@ def test_a_script_that_cannot_be_opened_keeps_no_later_one_from_being_taken(driv
         await host.save(a="closed")
         await host.save(b="2")
         assert host.running() == {"a.py": "1", "b.py": "2"}
-        assert host.deployer.errors["a.py"].name == "ConnectionError"
+        assert host.deployer.book.errors["a.py"].name == "ConnectionError"
         await host.save(a="3")
         assert host.running() == {"a.py": "3", "b.py": "2"}
-        assert host.deployer.errors == {}
+        assert host.deployer.book.errors == {}
 
     drive(test)
 
@@ -158,7 +163,7 @@ def test_the_company_of_a_refused_file_is_taken_once_that_file_is_gone(
         assert "good.py" not in host.running()
         await host.save(bad=before)
         assert host.running().get("good.py") == "2"
-        assert set(host.deployer.errors) == {"other.py"}
+        assert set(host.deployer.book.errors) == {"other.py"}
 
     drive(test)
 
@@ -203,13 +208,13 @@ def test_a_script_that_loads_no_more_says_so_and_comes_back_with_its_library(dri
         await host.save(_lib="one", a="needs one", b="1")
         host.lanes.outage = True
         await host.start()
-        assert host.deployer.errors["a.py"].name == "SyntaxError"
+        assert host.deployer.book.errors["a.py"].name == "SyntaxError"
         host.lanes.outage = False
         await host.save(_lib="other")
         assert host.running()["_lib.py"] == "other"
-        assert "a.py" in host.deployer.errors
+        assert "a.py" in host.deployer.book.errors
         await host.save(_lib="one again")
-        assert host.deployer.errors == {}
+        assert host.deployer.book.errors == {}
         assert host.notices[-1][1].changes == {"_lib.py": "changed", "a.py": "reloaded"}
 
     drive(test)
@@ -219,10 +224,10 @@ def test_a_refused_file_that_is_gone_at_the_next_start_is_not_rejected_any_more(
     async def test(host: Host) -> None:
         await host.save(a="1", b="broken")
         await host.save(b="broken 2")
-        assert "b.py" in host.deployer.errors
+        assert "b.py" in host.deployer.book.errors
         del host.folder.files["b.py"]
         await host.start()
-        assert "b.py" not in host.deployer.errors
+        assert "b.py" not in host.deployer.book.errors
 
     drive(test)
 

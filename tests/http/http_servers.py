@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
+import ssl
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
@@ -19,6 +23,7 @@ from trimtab.control.server import serving
 from trimtab.plugins.codecs import JsonCodec
 from trimtab.testing import RecordingContext
 
+RawTalk = Callable[[socket.socket], None]
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -144,3 +149,136 @@ class Receiver:
         assert request.client is not None
         self.requests.append(Received(await request.body(), dict(request.headers), request.client.port))
         return next(self.answers, None) or Response(b'{"ok":true}')
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a :class:`Site` answers."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One request that a :class:`Site` got."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    """By lower-case name."""
+    body: bytes
+    client: int
+    """Port of the client: the same port is the same connection."""
+
+
+def _say_ok(_visit: Visit) -> Reply:
+    return Reply()
+
+
+@dataclass
+class Site:
+    """An HTTP/1.1 server in threads, with connections that are kept; answers as ``answer`` says, and keeps what it got.
+
+    For what calls from the main thread and waits there. ``port`` 0: any that is free; after :meth:`serving` has begun,
+    the one that it has, also when it serves again.
+    """
+
+    answer: Callable[[Visit], Reply] = _say_ok
+    visits: list[Visit] = field(default_factory=list)
+    port: int = 0
+
+    @property
+    def url(self) -> str:
+        """Where it serves."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @contextlib.contextmanager
+    def serving(self, context: ssl.SSLContext | None = None) -> Iterator[str]:
+        """Serve, encrypted with a context; gives the URL. At the end every connection is cut."""
+        site, open_sockets = self, set[socket.socket]()
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            wbufsize = -1
+            disable_nagle_algorithm = True
+
+            def setup(self) -> None:
+                open_sockets.add(self.request)
+                super().setup()
+
+            def finish(self) -> None:
+                open_sockets.discard(self.request)
+                with contextlib.suppress(OSError):
+                    super().finish()
+
+            def handle(self) -> None:
+                with contextlib.suppress(OSError):
+                    super().handle()
+
+            def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - its name there
+                pass
+
+            def _reply(self) -> None:
+                body = self.rfile.read(int(self.headers.get("content-length", 0)))
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                visit = Visit(self.command, self.path, headers, body, self.client_address[1])
+                site.visits.append(visit)
+                reply = site.answer(visit)
+                self.send_response_only(reply.status)
+                for name, value in reply.headers:
+                    self.send_header(name, value)
+                self.send_header("content-length", str(len(reply.body)))
+                self.end_headers()
+                self.wfile.write(reply.body if self.command != "HEAD" else b"")
+
+            do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_REPORT = _reply  # noqa: N815
+
+        server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
+        server.daemon_threads = True
+        self.port = server.server_port
+        if context is not None:
+            server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        try:
+            yield self.url if context is None else self.url.replace("http:", "https:")
+        finally:
+            server.shutdown()
+            server.server_close()
+            for connection in list(open_sockets):
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+@contextlib.contextmanager
+def raw_site(talk: RawTalk) -> Iterator[str]:
+    """Serve connections as ``talk`` does, byte by byte, each in a thread; gives the URL. The end cuts them."""
+    connections: list[tuple[threading.Thread, socket.socket]] = []
+
+    def serve(connection: socket.socket) -> None:
+        with contextlib.suppress(OSError), connection:
+            talk(connection)
+
+    def accept() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _address = listener.accept()
+                thread = threading.Thread(target=serve, args=(connection,), daemon=True)
+                connections.append((thread, connection))
+                thread.start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        accepting = threading.Thread(target=accept, daemon=True)
+        accepting.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            accepting.join()
+            for thread, connection in connections:
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+                thread.join(10)

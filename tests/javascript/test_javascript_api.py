@@ -12,7 +12,7 @@ import pytest
 
 import trimtab.sandbox.javascript
 from tests.javascript.javascript_support import SINKS, Lab, emitted, handle, load, place
-from trimtab.api import Binding, HandlerRun, Script, ScriptHost
+from trimtab.api import Binding, HandlerRun, Script, ScriptHost, ScriptObject
 from trimtab.plugins.log import LogBinding
 
 IMPORT = 'import { emit, settings } from "trimtab";\n'
@@ -24,13 +24,13 @@ class Refused(Exception):
     retryable = True
 
 
-class Shop(Binding):
+class Shop(Binding, ScriptObject):
     """A binding with methods that answer, fail and hang."""
 
     name = "shop"
     methods = frozenset({"add", "show", "fail", "hang"})
 
-    def bind(self, script: Script, host: ScriptHost) -> Any:
+    def bind(self, script: Script, host: ScriptHost) -> ScriptObject:
         return self
 
     def add(self, left: int, right: int = 100) -> int:

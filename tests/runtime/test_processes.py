@@ -11,7 +11,9 @@ from trimtab.runtime import wire
 from trimtab.runtime.processes import NurseryProcess, Worker
 from trimtab.runtime.supervisor import Lane
 
-SETUP = wire.Setup(sources={}, sinks=[], roots=[], cache="/nonexistent", memory=1 << 28)
+SETUP = wire.Setup(
+    sources={}, sinks=[], folder="/nonexistent", roots=[], cache="/nonexistent", memory=1 << 28, confined=None
+)
 
 
 async def with_worker(use: Callable[[Worker], Awaitable[None]]) -> None:

@@ -1,4 +1,4 @@
-"""Finds the artifact ``settings`` in the configuration file."""
+"""Finds the settings and the resources in the configuration file."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pathlib import Path
 import structlog
 
 from trimtab.api import Discoverer, Fault, Snapshot
+from trimtab.artifacts.names import SETTINGS, artifact_name
 from trimtab.config import Config
-from trimtab.deploy.changeset import SETTINGS
 from trimtab.errors import ConfigurationError
 
 LOOK_EVERY = 0.2
 """Seconds between two looks at the file."""
 
 
-class SettingsDiscoverer(Discoverer):
+class ConfigurationDiscoverer(Discoverer):
     """Watches the configuration file. What else changes in it is told to need a restart.
 
     ``load`` reads the file and raises :class:`ConfigurationError`.
@@ -29,16 +29,20 @@ class SettingsDiscoverer(Discoverer):
         self._config = config
         self._load = load
         self._seen = _signature(config.path)
+        self._last: dict[str, bytes] = _artifacts(config)
         self._log = structlog.get_logger("trimtab.configuration")
 
     async def scan(self) -> Snapshot:
-        """Return the settings as they are in the file now; a file that is not valid refuses them."""
+        """Return what is in the file now; a file that is not valid refuses its settings, and the rest stays."""
         try:
             config = self._load()
         except ConfigurationError as error:
-            return Snapshot({}, {SETTINGS: Fault("ConfigurationError", str(error), self._config.path.name)})
+            stays = {name: content for name, content in self._last.items() if name != SETTINGS}
+            return Snapshot(stays, {SETTINGS: Fault("ConfigurationError", str(error), self._config.path.name)})
+        self._config.mask.learn(config.secrets)
         self._warn_of_the_rest(config)
-        return Snapshot({SETTINGS: config.settings_source}, {})
+        self._last = _artifacts(config)
+        return Snapshot(self._last, {})
 
     async def wait(self) -> None:
         """Return when the file has changed and is at rest."""
@@ -59,11 +63,16 @@ class SettingsDiscoverer(Discoverer):
     def _warn_of_the_rest(self, config: Config) -> None:
         changed = [
             part
-            for part in ("scripts", "state", "lanes", "listen", "sources", "sinks")
+            for part in ("scripts", "state", "lanes", "listen", "sources", "sinks", "discoverers", "confined")
             if getattr(config, part) != getattr(self._config, part)
         ]
         if changed:
             self._log.warning("changes here take effect at the next start", changed=changed)
+
+
+def _artifacts(config: Config) -> dict[str, bytes]:
+    resources = {artifact_name(name): source for name, source in config.resources.items()}
+    return {SETTINGS: config.settings, **resources}
 
 
 def _signature(path: Path) -> tuple[int, int, int] | None:

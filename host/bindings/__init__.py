@@ -1,0 +1,1 @@
+"""The bindings' types as Python scripts see them: what an editor completes. The host gives the objects."""

@@ -1,0 +1,206 @@
+"""The resources of one process: made and replaced with the generations, and the one way in which scripts call them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from trimtab.artifacts.names import artifact_name, nearest
+from trimtab.engine.calls import Call, CallCount
+from trimtab.errors import CallError, Fault
+
+if TYPE_CHECKING:
+    from trimtab.api import Resource, ResourceKind
+    from trimtab.engine.script import Limits
+
+Result = TypeVar("Result")
+
+CHECK_SECONDS = 5.0
+"""What the outside system may take for a sign of life before a change that needs it is refused."""
+MOST_SAMPLES = 64
+"""Times kept for one script and resource until they are fetched."""
+
+
+class Resources:
+    """What scripts call. Not thread-safe: every call comes from one thread, the main thread.
+
+    ``clock``: nanoseconds that only grow. ``rehearse``: gets every call in place of the outside system, which is then
+    left alone (``trimtab try``).
+    """
+
+    def __init__(
+        self,
+        kinds: Mapping[str, ResourceKind[Any]],
+        folder: Path,
+        clock: Callable[[], int],
+        rehearse: Callable[[Call], None] | None = None,
+    ) -> None:
+        self._kinds = kinds
+        self._folder = folder
+        self._clock = clock
+        self._rehearse = rehearse
+        self._running: dict[str, Resource] = {}
+        self._candidates: dict[str, Resource] | None = None
+        self._retired: dict[str, list[Resource]] = {}
+        self._counts: dict[tuple[str, str], CallCount] = {}
+
+    # --- what bindings call ---
+
+    def require(self, name: str) -> None:
+        """Raise :class:`CallError` unless the generation declares the resource, by name such as ``sql.orders``."""
+        self._find(name)
+
+    def call(self, call: Call, work: Callable[[Any], Result], rehearsed: Result, own: Resource | None = None) -> Result:
+        """Return what ``work`` returns for the resource that the call names: the running generation's, or ``own``.
+
+        Where calls are rehearsed, the call is only shown, and ``rehearsed`` is returned. Raises :class:`CallError` for
+        a resource that is not declared, and whatever ``work`` raises.
+        """
+        resource = own or self._find(call.resource)
+        if self._rehearse is not None:
+            self._rehearse(call)
+            return rehearsed
+        count = self._counts.get((call.script, call.resource))
+        if count is None:
+            count = self._counts[call.script, call.resource] = CallCount(call.script, call.resource)
+        count.calls += 1
+        started = self._clock()
+        try:
+            return work(resource)
+        except BaseException:
+            count.failed += 1
+            raise
+        finally:
+            if len(count.samples) < MOST_SAMPLES:
+                count.samples.append(self._clock() - started)
+
+    def counted(self) -> list[CallCount]:
+        """Return what was counted since the last time."""
+        counts = list(self._counts.values())
+        self._counts.clear()
+        return counts
+
+    # --- generations ---
+
+    def prepare(self, changes: Mapping[str, Mapping[str, Any] | None]) -> dict[str, Fault]:
+        """Make new resources beside the running ones, from their options; None: without it. Connects to nothing.
+
+        Returns the faults of those that cannot be made, by artifact; then nothing has changed.
+        """
+        self.abort()
+        made: dict[str, Resource] = {}
+        faults: dict[str, Fault] = {}
+        for name, options in changes.items():
+            if options is not None:
+                try:
+                    made[name] = self._make(name, options)
+                except (CallError, msgspec.ValidationError, LookupError) as error:
+                    faults[artifact_name(name)] = _fault(error)
+        if faults:
+            for resource in made.values():
+                resource.close()
+            return faults
+        kept = {name: resource for name, resource in self._running.items() if name not in changes}
+        self._candidates = kept | made
+        return {}
+
+    def check(self, names: list[str], limits: Limits) -> dict[str, Fault]:
+        """Ask prepared resources for a sign of life, each under a limit. Returns the faults, by artifact."""
+        faults: dict[str, Fault] = {}
+        for name in names:
+            fault = self._check(self._there()[name], limits)
+            if fault is not None:
+                faults[artifact_name(name)] = fault
+        return faults
+
+    def _check(self, resource: Resource, limits: Limits) -> Fault | None:
+        try:
+            with limits.running(CHECK_SECONDS):
+                resource.check()
+        except CallError as error:
+            return _fault(error)
+        except BaseException as error:
+            if not limits.is_exceeded(error):
+                raise
+            return Fault("TimeoutError", f"expected an answer within {CHECK_SECONDS:g} s, got none")
+        return None
+
+    @contextmanager
+    def prepared(self) -> Iterator[None]:
+        """Inside the block, calls go to the prepared resources, if there are any."""
+        running = self._running
+        self._running = self._there()
+        try:
+            yield
+        finally:
+            self._running = running
+
+    def commit(self) -> None:
+        """Let calls go to the prepared resources from now on. The others wait for :meth:`close_retired`."""
+        candidates, self._candidates = self._candidates, None
+        if candidates is not None:
+            running, self._running = self._running, candidates
+            self._retire(running, candidates)
+
+    def abort(self) -> None:
+        """Drop the prepared resources."""
+        candidates, self._candidates = self._candidates, None
+        if candidates is not None:
+            self._retire(candidates, self._running)
+
+    def close_retired(self) -> None:
+        """Close the resources that were replaced or dropped; no call of theirs is under way."""
+        retired, self._retired = self._retired, {}
+        for resources in retired.values():
+            for resource in resources:
+                resource.close()
+
+    def close(self) -> None:
+        """Close every resource."""
+        self.abort()
+        running, self._running = self._running, {}
+        self._retire(running, {})
+        self.close_retired()
+
+    def _retire(self, resources: Mapping[str, Resource], kept: Mapping[str, Resource]) -> None:
+        for name, resource in resources.items():
+            if kept.get(name) is not resource:
+                self._retired.setdefault(name, []).append(resource)
+
+    def _there(self) -> dict[str, Resource]:
+        return self._running if self._candidates is None else self._candidates
+
+    # --- one resource ---
+
+    def _find(self, name: str) -> Resource:
+        found = self._running.get(name)
+        if found is not None:
+            return found
+        if name in self._retired:  # for the close() of scripts that went together with it
+            return self._retired[name][-1]
+        kind, _, rest = name.partition(".")
+        if kind in self._kinds and rest in self._kinds[kind].implied:
+            self._running[name] = self._make(name, {})
+            return self._running[name]
+        raise self._undeclared(name, kind, rest)
+
+    def _make(self, name: str, options: Mapping[str, Any]) -> Resource:
+        kind = self._kinds[name.partition(".")[0]]
+        made: Resource = kind.create(msgspec.convert(options, kind.options), name, self._folder)
+        return made
+
+    def _undeclared(self, name: str, kind: str, rest: str) -> CallError:
+        declared = sorted(other.partition(".")[2] for other in self._running if other.startswith(f"{kind}."))
+        hint = nearest(rest, declared)
+        message = f"expected a resource that the configuration declares ({', '.join(declared) or 'there is none'})"
+        message += f", got {kind}({rest!r}); "
+        message += f"did you mean {hint!r}? Else declare" if hint else "declare"
+        return CallError("PolicyError", f"{message} [resources.{name}] in trimtab.toml")
+
+
+def _fault(error: Exception) -> Fault:
+    return Fault(error.name if isinstance(error, CallError) else type(error).__name__, str(error))

@@ -1,0 +1,30 @@
+"""The keys of ``[discoverers.NAME]`` with ``type = "settings-redis"`` and ``type = "settings-sql"``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from trimtab.plugins.manifest.options import Period
+from trimtab.plugins.redis.options import Place
+
+Interval = Annotated[Period, Meta(description="How often it is looked at, give or take a tenth.")]
+
+
+class RedisHashOptions(Place, frozen=True, kw_only=True):
+    """What the discoverer of settings in a Redis hash must and may be told."""
+
+    key: Annotated[
+        str, Meta(min_length=1, description="The hash: a setting's dotted path to its value, as JSON or text.")
+    ]
+    interval: Interval = "5s"
+    channel: Annotated[
+        str | None,
+        Meta(
+            description="A message on this channel, whatever it says, has the hash looked at at once.",
+            extra={"expected": "text that is not empty", "default": "none"},
+            min_length=1,
+        ),
+    ] = None
+    timeout: Annotated[Period, Meta(description="How long connecting may take, and how long one answer.")] = "2s"

@@ -1,0 +1,66 @@
+"""A channel of Redis, where a message says that settings have changed."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any, Self
+
+from redis import exceptions
+from redis.exceptions import RedisError
+
+from trimtab.api import OutsideError
+from trimtab.plugins.center.notices import Subscription
+from trimtab.plugins.redis.address import Address, Form
+from trimtab.plugins.redis.clients import make_async_client
+from trimtab.plugins.redis.errors import failure
+
+
+class Channel(Subscription):
+    """One connection that has subscribed to a channel. Made with :meth:`subscribe`."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._messages = client.pubsub(ignore_subscribe_messages=False)
+
+    @classmethod
+    async def subscribe(cls, address: Address, timeout: float, channel: str) -> Self:
+        """Connect and subscribe; in a cluster with the first node that answers. Raises the driver's errors."""
+        *others, last = [replace(address, form=Form.SINGLE, hosts=(host,)) for host in address.hosts]
+        if address.form is not Form.CLUSTER:
+            return await cls._at(address, timeout, channel)
+        for node in others:
+            with suppress(RedisError, OSError):
+                return await cls._at(node, timeout, channel)
+        return await cls._at(last, timeout, channel)
+
+    @classmethod
+    async def _at(cls, address: Address, timeout: float, channel: str) -> Self:
+        subscription = cls(make_async_client(address, timeout))
+        try:
+            await subscription._begin(channel, timeout)
+        except BaseException:
+            await subscription.close()
+            raise
+        return subscription
+
+    async def _begin(self, channel: str, timeout: float) -> None:
+        await self._messages.subscribe(channel)
+        if await self._messages.get_message(timeout=timeout) is None:
+            raise exceptions.TimeoutError
+
+    async def heard(self, seconds: float) -> None:
+        """See :class:`Subscription`. Several messages that have come are heard as one."""
+        try:
+            if await self._messages.get_message(timeout=seconds) is not None:
+                while await self._messages.get_message(timeout=0) is not None:
+                    pass
+        except (RedisError, OSError) as error:
+            raise OutsideError(failure(error).text, retryable=True) from None
+
+    async def close(self) -> None:
+        """See :class:`Subscription`."""
+        with suppress(RedisError, OSError):
+            await self._messages.aclose()
+        with suppress(RedisError, OSError):
+            await self._client.aclose()

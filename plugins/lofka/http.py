@@ -1,0 +1,60 @@
+"""``$``, ``asyncHttp``, ``syncHttp`` and ``load``: requests of Lofka scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trimtab.api import CallError, Caller, ScriptHost
+from trimtab.plugins.http.options import HttpOptions
+
+if TYPE_CHECKING:
+    from trimtab.plugins.http.asking import Asked
+    from trimtab.plugins.http.resource import HttpResource
+
+_REDIRECTS = 5
+_OK = 200
+
+
+class Requests:
+    """Sends requests over the resource ``http.default``. ``timeout``: seconds that one may take."""
+
+    def __init__(self, host: ScriptHost, script: str, timeout: float) -> None:
+        self._caller = Caller(host.resources, script, "http.default")
+        self._confined = host.confined is True
+        self._timeout = timeout
+
+    def get(self, url: str, params: Mapping[str, str], rehearsed: str) -> str:
+        """Return what is there. Raises :class:`CallError` for any status but 200, as Lofka does."""
+        asked = self._asked("GET", url, params=params, redirects=_REDIRECTS)
+        return self._caller.call("get", (url, params), lambda resource: self._text(resource, asked), rehearsed)
+
+    def post(self, url: str, **body: Any) -> str:
+        """Return the answer to a body: ``text`` or ``form``. Raises :class:`CallError` for any status but 200."""
+        asked = self._asked("POST", url, **body)
+        return self._caller.call("post", (url, body), lambda resource: self._text(resource, asked), "")
+
+    def code(self, url: str) -> str:
+        """Return a script. It is also fetched where calls are rehearsed: without it there is nothing to rehearse."""
+        from trimtab.plugins.http.resource import HttpResource
+
+        asked = self._asked("GET", url, redirects=_REDIRECTS)
+        text = self._caller.call("load", (url,), lambda resource: self._text(resource, asked), None)
+        if text is None:
+            resource = HttpResource(HttpOptions(), "http.default", Path())
+            text = self._text(resource, asked)
+            resource.close()
+        return text
+
+    def _asked(self, method: str, url: str, **options: Any) -> Asked:
+        from trimtab.plugins.http.asking import asked
+
+        return asked(method, url, {**options, "timeout": self._timeout})
+
+    def _text(self, resource: HttpResource, asked: Asked) -> str:
+        answer = resource.send(asked, confined=self._confined)
+        if answer.status != _OK:
+            message = f"expected status {_OK} for {asked.method} {answer.url}, got {answer.status}"
+            raise CallError("HttpError", message, code=answer.status)
+        return answer.text

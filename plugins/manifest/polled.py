@@ -1,0 +1,65 @@
+"""Discoverers that look at an outside system again and again."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+from trimtab.api import Discoverer, OutsideError, Snapshot
+
+_JITTER = 0.1
+"""By how much of itself an interval varies, so that many hosts do not ask at the same moment."""
+
+
+class Place(ABC):
+    """An outside system that holds artifacts."""
+
+    @abstractmethod
+    async def read(self) -> Mapping[str, bytes]:
+        """Return all artifacts that are there. Raises :class:`OutsideError`; must come to an end."""
+
+    async def pause(self, seconds: float) -> None:
+        """Wait until the place tells of a change, but not longer than ``seconds``. May be cancelled.
+
+        A place that tells nothing lets the time pass.
+        """
+        await asyncio.sleep(seconds)
+
+
+class PolledDiscoverer(Discoverer):
+    """Looks at a place at every interval, or when the place tells of a change."""
+
+    def __init__(self, name: str, place: Place, interval: float) -> None:
+        self.name = name
+        self._place = place
+        self._interval = interval
+        self._seen: Snapshot | OutsideError | None = None
+        """What the last wait ended with, until it is taken."""
+
+    async def scan(self) -> Snapshot:
+        """Return what the last wait saw; looks itself only if there is nothing new from one.
+
+        So changes elsewhere, which come one at a time, never wait for a slow system out there.
+        """
+        seen, self._seen = self._seen, None
+        result = seen or await self._look()
+        if isinstance(result, OutsideError):
+            raise result
+        return result
+
+    async def wait(self) -> None:
+        """Return after the interval or after a change, when the place was looked at or could not be."""
+        await self._place.pause(self._interval * random.uniform(1 - _JITTER, 1 + _JITTER))
+        self._seen = await self._look()
+
+    async def restore(self, name: str, content: bytes | None) -> bool:  # noqa: ARG002
+        """The place is not the host's to change: what lies there is held back until it changes."""
+        return False
+
+    async def _look(self) -> Snapshot | OutsideError:
+        try:
+            return Snapshot(await self._place.read(), {})
+        except OutsideError as error:
+            return error

@@ -1,0 +1,82 @@
+"""The keys of ``[resources.mongo.NAME]``, and of ``[sinks.NAME]`` with ``type = "mongo"``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from trimtab.api import Duration, parse_duration
+
+_URL = 'an address such as "mongodb://host:27017/" or "mongodb+srv://host/"'
+_TIMEOUT = 'a duration above 0 such as "500ms" or "2s", or a number of seconds'
+
+Text = Annotated[str, Meta(min_length=1)]
+
+
+def check_url(url: str) -> None:
+    """Raise ``ValueError`` for anything but the address of a MongoDB server. Looks nothing up."""
+    from pymongo import MongoClient
+    from pymongo.errors import PyMongoError
+
+    try:
+        MongoClient(url, connect=False).close()
+    except (PyMongoError, TypeError, ValueError) as error:
+        raise ValueError(address_problem(url, error)) from None
+
+
+def address_problem(url: str, error: Exception) -> str:
+    """Return why the driver refuses an address, without the password that may lie in it."""
+    hint = "escape user name and password, or give them as keys of their own"
+    return f"expected {_URL}; {hint if '@' in url else error}"
+
+
+def check_timeout(value: str | int | float) -> None:
+    """Raise ``ValueError`` for anything but a duration above 0."""
+    if parse_duration(value) == 0:
+        raise ValueError("expected more than 0 seconds")
+
+
+class MongoOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What a connection to MongoDB must and may be told."""
+
+    url: Annotated[
+        str,
+        Meta(
+            description="The servers, with the driver's own options behind `?`: `replicaSet`, `tls`, ...",
+            extra={"expected": _URL, "check": check_url},
+        ),
+    ]
+    username: Annotated[Text | None, Meta(description="Who logs in, where it is not in `url`.")] = None
+    password: Annotated[str | None, Meta(description="The password of `username`.")] = None
+    database: Annotated[
+        Text | None, Meta(description="The database where none is named, in place of the one that `url` may name.")
+    ] = None
+    timeout: Annotated[
+        Duration,
+        Meta(
+            description="The longest that one call may take, with connecting and trying again.",
+            extra={"expected": _TIMEOUT, "check": check_timeout},
+        ),
+    ] = "2s"
+
+
+class MongoSinkOptions(MongoOptions, frozen=True, kw_only=True):
+    """What a MongoDB sink must and may be told."""
+
+    collection: Annotated[Text, Meta(description="Where values are stored, one document each.")]
+    key: Annotated[
+        Text | None,
+        Meta(
+            description="A field that every value has: the value replaces the document that has the same there, so a "
+            "value that comes again is stored once. Give the field a unique index. Without it, every value is inserted."
+        ),
+    ] = None
+    timeout: Annotated[
+        Duration,
+        Meta(
+            description="The longest that one write of many values may take.",
+            extra={"expected": _TIMEOUT, "check": check_timeout},
+        ),
+    ] = "10s"

@@ -1,0 +1,130 @@
+"""The connections of one ``[resources.redis.NAME]`` in one process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from trimtab.api import CallError, Resource, parse_duration
+from trimtab.plugins.redis.address import Address, Form
+from trimtab.plugins.redis.commands import checked
+from trimtab.plugins.redis.options import RedisOptions
+
+Result = TypeVar("Result")
+
+
+def create_resource(options: RedisOptions, name: str, _folder: Path) -> RedisResource:
+    """Make the resource. Imports the driver, so that no handler's time goes into that. Raises :class:`CallError`."""
+    import trimtab.plugins.redis.clients  # noqa: F401
+
+    try:
+        address = options.address()
+    except ValueError as error:
+        raise CallError("ValueError", f"resources.{name}.url: {error}") from None
+    return RedisResource(address, parse_duration(options.timeout), name)
+
+
+class RedisResource(Resource):
+    """One client, made when it is first needed.
+
+    The driver throws a connection away when it breaks or when the answer does not come in time, and looks before each
+    use whether the server has closed it. It does not when the time limit strikes in the middle of its own code: then
+    the connection could hold the answer to an earlier question. So a client whose call did not end is not used again.
+    """
+
+    def __init__(self, address: Address, timeout: float, name: str) -> None:
+        self._address = address
+        self._timeout = timeout
+        self._name = name
+        self._client: Any = None
+        self._in_call = False
+
+    def use(self, command: str, work: Callable[[Any], Result]) -> Result:
+        """Return what ``work`` returns for the driver's client. ``command``: its name, for messages.
+
+        Raises :class:`CallError`; ``TypeError`` and ``ValueError`` for arguments that cannot be meant.
+        """
+        from redis.exceptions import DataError, RedisClusterException, RedisError
+
+        self._drop_broken()
+        self._in_call = True
+        try:
+            if self._client is None:
+                self._client = self._connect()
+            result = work(self._client)
+        except DataError as error:
+            self._in_call = False
+            raise TypeError(f"{command}: {error}") from None
+        except (RedisError, RedisClusterException, OSError) as error:
+            self._in_call = False
+            raise self._error(error, command) from None
+        self._in_call = False
+        return result
+
+    def pipeline(self, client: Any, *, transaction: bool) -> Any:
+        """Return a pipeline of the driver for ``client``; its commands are checked as all others are."""
+        pipeline = client.pipeline(transaction=transaction)
+        pipeline.execute_command = self._checking(pipeline.execute_command)
+        if transaction and self._address.form is Form.CLUSTER:  # the driver leaves the answers of these as they came
+            node = client.get_redis_connection(client.get_default_node())
+            pipeline.cluster_response_callbacks = {**node.response_callbacks, **client.cluster_response_callbacks}
+        return pipeline
+
+    def answer(self, answer: Any, command: str) -> Any:
+        """Return one answer of a pipeline; raises :class:`CallError` for one that is an error."""
+        if isinstance(answer, Exception):
+            raise self._error(answer, command)
+        return answer
+
+    def check(self) -> None:
+        """See :class:`Resource`. A cluster must serve all its slots; behind Sentinels, the master answers."""
+        self.use("PING", self._ping)
+
+    def close(self) -> None:
+        """See :class:`Resource`."""
+        client, self._client = self._client, None
+        self._in_call = False
+        if client is not None:
+            with suppress(Exception):  # the server may be gone, and the client broken off at any place
+                client.close()
+
+    def _ping(self, client: Any) -> None:
+        if self._address.form is not Form.CLUSTER:
+            client.ping()
+        elif (state := client.cluster_info(target_nodes="random")["cluster_state"]) != "ok":
+            raise CallError("RedisError", f"expected {self} to serve all slots, got the state {state!r}", retryable=True)
+
+    def _connect(self) -> Any:
+        from trimtab.plugins.redis.clients import make_client
+
+        client = make_client(self._address, self._timeout)
+        client.execute_command = self._checking(client.execute_command)
+        return client
+
+    def _checking(self, execute: Callable[..., Any]) -> Callable[..., Any]:
+        """Put the check of every command in front of where all the driver's methods send theirs."""
+        return partial(self._execute, execute)
+
+    def _execute(self, execute: Callable[..., Any], *words: Any, **options: Any) -> Any:
+        options.pop("keys", None)  # for the driver's cache, which is off
+        return execute(*checked(words, self._timeout), **options)
+
+    def _drop_broken(self) -> None:
+        if self._in_call:
+            self.close()
+
+    def _error(self, error: Exception, command: str) -> CallError:
+        from trimtab.plugins.redis.errors import failure
+
+        failed = failure(error)
+        hint = f"; see that it runs, and [resources.{self._name}]" if failed.name == "ConnectionError" else ""
+        if failed.name == "TimeoutError":
+            hint = f" ({self._timeout:g} s); see timeout in [resources.{self._name}]"
+        message = f"expected {self} to answer {command}, got {failed.text}{hint}"
+        return CallError(failed.name, message, code=failed.code, retryable=failed.retryable)
+
+    def __str__(self) -> str:
+        return f"{self._name} ({self._address})"

@@ -1,0 +1,99 @@
+"""SQLite through the standard library."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import date, datetime, time
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Connection, Engine, event
+
+from trimtab.plugins.sql.flavors import Flavor
+from trimtab.plugins.sql.trouble import Trouble, connection_lost
+
+BUSY_SECONDS = 0.02
+"""What SQLite itself waits for a lock: signals wait too meanwhile. Longer waits are made of these."""
+STEPS = 20_000
+"""Instructions of SQLite's between two looks at the clock, and for signals: about a millisecond."""
+
+_BUSY = frozenset({"SQLITE_BUSY", "SQLITE_LOCKED"})
+
+
+class SqliteFlavor(Flavor):
+    """A file in WAL mode. Transactions take the write lock when they begin, so that none fails halfway for want of it."""
+
+    knows_last_key = True
+    _struck: BaseException | None = None
+
+    def make_engine(self) -> Engine:
+        """See :class:`Flavor`."""
+        engine = super().make_engine()
+        event.listen(engine, "connect", self._prepare)
+        event.listen(engine, "do_execute", self._execute)
+        return engine
+
+    def connect_arguments(self) -> Mapping[str, Any]:
+        """See :class:`Flavor`."""
+        return {"timeout": BUSY_SECONDS, "check_same_thread": False}
+
+    def adapt(self, value: Any) -> Any:
+        """See :class:`Flavor`. Dates become text as SQLite's own functions write it."""
+        if isinstance(value, datetime):
+            return value.isoformat(" ")
+        if isinstance(value, date | time):
+            return value.isoformat()
+        return str(value) if isinstance(value, Decimal) else value
+
+    def begin(self, connection: Connection) -> None:
+        """See :class:`Flavor`."""
+        connection.exec_driver_sql("begin immediate")
+
+    def is_alive(self, connection: Connection, idle: float) -> bool:  # noqa: ARG002 - a file is always there
+        """See :class:`Flavor`."""
+        return True
+
+    def trouble(self, error: BaseException) -> Trouble:
+        """See :class:`Flavor`."""
+        if not isinstance(error, sqlite3.Error):
+            return super().trouble(error)
+        code: str | None = getattr(error, "sqlite_errorname", None)
+        message = str(error)
+        if code == "SQLITE_INTERRUPT":
+            struck, self._struck = self._struck, None
+            if struck is not None:
+                raise struck
+            return Trouble("TimeoutError", f"none within {self.deadline.seconds:g} s", code, retryable=True)
+        if code == "SQLITE_CANTOPEN":
+            return connection_lost(message, code)
+        return Trouble("SqlError", message, code, retryable=_is_busy(error))
+
+    def _prepare(self, connection: sqlite3.Connection, _record: object) -> None:
+        connection.set_progress_handler(self._look, STEPS)
+        with suppress(sqlite3.OperationalError):  # of somebody else's in use, or read-only: it works without, too
+            connection.execute("pragma journal_mode = wal")
+
+    def _look(self) -> bool:
+        """Tell SQLite whether to stop. What a signal raises here, SQLite drops; it is raised again afterwards."""
+        try:
+            return self.deadline.has_passed()
+        except BaseException as error:  # noqa: BLE001 - see above
+            self._struck = error
+            return True
+
+    def _execute(self, cursor: sqlite3.Cursor, statement: str, values: Any, _context: object) -> bool:
+        while True:
+            try:
+                cursor.execute(statement, values)
+            except sqlite3.OperationalError as error:
+                if not _is_busy(error) or self.deadline.has_passed():
+                    raise
+            else:
+                return True
+
+
+def _is_busy(error: sqlite3.Error) -> bool:
+    name = getattr(error, "sqlite_errorname", None) or ""
+    return name.startswith(tuple(_BUSY))

@@ -1,0 +1,257 @@
+// Script objects: what bindings are and hand out, as JavaScript sees them. Called by the prelude, before any of the
+// script's code, with `call`, which hands a message to Python, and with the tag that begins every text which stands
+// for something that JSON cannot hold. Nobody can write such a text by chance: the tag is secret.
+(call, tag, isThenable) => {
+  "use strict";
+
+  const { ArrayBuffer, Date, Error, Iterator, Promise, Proxy, TypeError, Uint8Array, Uint32Array } = globalThis;
+  const { apply } = Reflect;
+  const { stringify } = JSON;
+  const { defineProperty, freeze, getOwnPropertyDescriptor, getOwnPropertyNames, getPrototypeOf, hasOwn } = Object;
+  const { setPrototypeOf } = Object;
+  const { add, has } = WeakSet.prototype;
+  const { getTime } = Date.prototype;
+  const { then } = Promise.prototype;
+  const { resolve } = Promise;
+  const { iterator } = Symbol;
+  const arrayPrototype = Array.prototype;
+  const iteratorPrototype = Iterator.prototype;
+  const typedArrayPrototype = getPrototypeOf(Uint8Array.prototype);
+  const { join, set } = typedArrayPrototype;
+  const lengthOf = getOwnPropertyDescriptor(typedArrayPrototype, "length").get;
+
+  const WORD = 4; // bytes that travel as one number
+
+  // --- answers ---
+
+  // An answer is a list, because a script can add to the prototype of objects: its kind, its content, and the bytes
+  // that belong in the content. See values.py.
+  const RESULT = 0;
+  const OBJECT = 1;
+
+  // Returns what Python answered, if anything; throws the error that it answered with.
+  function result(answer) {
+    if (!answer) return undefined;
+    if (answer.length > 2) fill(answer[1], answer[2]);
+    if (answer[0] === RESULT) return answer[1][0];
+    if (answer[0] === OBJECT) return object(answer[1]);
+    throw failure(answer[1]);
+  }
+
+  function failure({ name, message, ...details }) {
+    const error = new Error(message);
+    for (const key in details) put(error, key, details[key]);
+    return put(error, "name", name);
+  }
+
+  function put(target, name, value) {
+    return defineProperty(target, name, { __proto__: null, value, writable: true, enumerable: true, configurable: true });
+  }
+
+  // Puts each Uint8Array where Python has left a gap for it.
+  function fill(content, blobs) {
+    for (let i = 0; i < blobs.length; i++) {
+      const path = blobs[i][0];
+      let holder = content;
+      for (let step = 0; step < path.length - 1; step++) holder = holder[path[step]];
+      holder[path[path.length - 1]] = bytesOf(blobs[i][1], blobs[i][2]);
+    }
+  }
+
+  function bytesOf(length, words) {
+    const buffer = new ArrayBuffer(words.length * WORD);
+    apply(set, new Uint32Array(buffer), [setPrototypeOf(words, null)]);
+    const bytes = new Uint8Array(buffer, 0, length);
+    return length === words.length * WORD ? bytes : new Uint8Array(bytes); // without what fills the last word
+  }
+
+  // --- arguments ---
+
+  const ours = new WeakSet();
+
+  function pack(name, values) {
+    let simple = true;
+    for (let i = values.length; i-- > 0; ) {
+      const value = values[i];
+      if (value === undefined && i === values.length - 1) values.length = i;
+      else if (typeof value === "function") {
+        if (apply(has, ours, [value])) throw new TypeError(`${shown(name)}: ${REFUSAL}`);
+        throw new TypeError(`${shown(name)}: expected plain values, got a function as argument ${i + 1}`);
+      } else if (typeof value === "bigint" || (typeof value === "object" && value !== null)) simple = false;
+    }
+    setPrototypeOf(values, null);
+    try {
+      return simple ? stringify(values) : stringify(values, tagged);
+    } catch (error) {
+      throw error === REFUSED ? new TypeError(`${shown(name)}: ${REFUSAL}`) : error;
+    }
+  }
+
+  const REFUSED = {};
+  const REFUSAL = "expected plain values, got an object of a binding; pass what you have read from it";
+
+  // For JSON.stringify, which has called `toJSON` already, also that of dates.
+  function tagged(key, value) {
+    const original = this[key];
+    if (typeof original === "string" || typeof original === "number") return value;
+    if (typeof value === "bigint") return `${tag}i${value}`;
+    if ((typeof original !== "object" && typeof original !== "function") || original === null) return value;
+    if (apply(has, ours, [original])) throw REFUSED;
+    if (original instanceof Date) return date(original);
+    if (value instanceof Uint8Array) return bytes(value);
+    if (value instanceof ArrayBuffer) return bytes(new Uint8Array(value));
+    return value;
+  }
+
+  function date(value) {
+    const time = apply(getTime, value, []);
+    return time === time ? `${tag}d${time}` : null;
+  }
+
+  function bytes(value) {
+    const length = apply(lengthOf, value, []);
+    const buffer = new ArrayBuffer(length + ((WORD - (length % WORD)) % WORD));
+    apply(set, new Uint8Array(buffer), [value]);
+    return `${tag}b${length}:${apply(join, new Uint32Array(buffer), [","])}`;
+  }
+
+  function shown(name) {
+    return name === CALL ? "the call" : name;
+  }
+
+  // --- objects ---
+
+  const CALL = "__call__";
+  const shapes = { __proto__: null }; // what is the same for all objects of one class of Python's, by number
+  const held = { __proto__: null, any: false }; // whether Python has made objects that end with the event in hand
+  let wrapped = { __proto__: null }; // objects by number
+
+  // Where things are in the content of an answer.
+  const NUMBER = 0;
+  const SHAPE = 1;
+  const FRESH = 2;
+  const FIELDS = 3;
+
+  // Lets go of the objects that were made for the event in hand.
+  function release() {
+    forget();
+    call("release");
+  }
+
+  function forget() {
+    held.any = false;
+    wrapped = { __proto__: null };
+  }
+
+  function object(content) {
+    const number = content[NUMBER];
+    if (content[FRESH]) held.any = true;
+    return (wrapped[number] ??= make(number, shapeOf(content[SHAPE]), content));
+  }
+
+  function shapeOf(described) {
+    return typeof described === "number" ? shapes[described] : (shapes[described.number] = described);
+  }
+
+  function make(number, shape, content) {
+    const { methods, scopes, fields } = shape;
+    const target = shape.callable ? method(number, CALL) : {};
+    for (let i = 0; i < methods.length; i++) put(target, methods[i], method(number, methods[i]));
+    for (let i = 0; i < scopes.length; i++) put(target, scopes[i], scoped(number, scopes[i]));
+    for (let i = 0; i < fields.length; i++) put(target, fields[i], content[FIELDS + i]);
+    if (shape.pages) addPages(target, number);
+    const made = shape.any ? new Proxy(freeze(target), { __proto__: null, get: finder(number) }) : freeze(target);
+    apply(add, ours, [made]);
+    return made;
+  }
+
+  function method(number, name) {
+    const head = `call\n${number}\n${stringify(name)}\n`;
+    return (...values) => result(call(head + pack(name, values)));
+  }
+
+  // What every object has, and what the language looks for to find out what an object can do: no methods of Python's.
+  const language = { __proto__: null, then: true, toJSON: true };
+  const common = getOwnPropertyNames(Object.prototype);
+  for (let i = 0; i < common.length; i++) language[common[i]] = true;
+
+  function finder(number) {
+    const found = { __proto__: null };
+    return (target, name) => {
+      if (typeof name !== "string" || name[0] === "_" || language[name] || hasOwn(target, name)) return target[name];
+      return (found[name] ??= method(number, name));
+    };
+  }
+
+  // --- scopes ---
+
+  function scoped(number, name) {
+    const head = `call\n${number}\n${stringify(name)}\n`;
+    return (work, ...values) => {
+      if (typeof work !== "function") {
+        throw new TypeError(`${name}: expected a function as argument 1, got ${typeof work}`);
+      }
+      const answer = call(head + pack(name, values));
+      const scope = result(answer);
+      return within(answer[1][NUMBER], () => work(scope));
+    };
+  }
+
+  function within(number, work) {
+    let value;
+    try {
+      value = work();
+    } catch (error) {
+      throw rolledBack(number, error);
+    }
+    if (!isThenable(value)) return commit(number, value);
+    return apply(then, apply(resolve, Promise, [value]), [
+      (settled) => commit(number, settled),
+      (error) => { throw rolledBack(number, error); },
+    ]);
+  }
+
+  function commit(number, value) {
+    return result(call("commit\n" + number)) ?? value;
+  }
+
+  function rolledBack(number, error) {
+    try {
+      call("rollback\n" + number);
+    } catch {
+      // no memory is left to ask; Python does it when the interpreter is left
+    }
+    return error;
+  }
+
+  // --- pages ---
+
+  function addPages(target, number) {
+    let page = [];
+    let at = 0;
+    let ended = false;
+    const next = () => {
+      if (!ended && at === page.length) {
+        at = 0;
+        ended = true; // if this throws
+        page = result(call("next\n" + number));
+        ended = page.length === 0;
+      }
+      return ended ? { value: undefined, done: true } : { value: page[at++], done: false };
+    };
+    const close = () => {
+      if (!ended) call("close\n" + number);
+      ended = true;
+    };
+    const all = { __proto__: iteratorPrototype, next, return: (value) => (close(), { value, done: true }) };
+    defineProperty(target, iterator, { __proto__: null, value: () => all });
+    put(target, "close", close);
+    put(target, "toArray", () => {
+      const values = setPrototypeOf([], null);
+      for (let step = next(); !step.done; step = next()) values[values.length] = step.value;
+      return setPrototypeOf(values, arrayPrototype);
+    });
+  }
+
+  return { __proto__: null, result, held, release, forget };
+}

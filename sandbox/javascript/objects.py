@@ -1,0 +1,178 @@
+"""What one interpreter holds of the script objects: which there are, and how long they last."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import count
+from typing import Any
+from weakref import WeakValueDictionary
+
+from trimtab.api import Pages, Scope, ScriptObject
+from trimtab.engine.script import DEFAULT_TIMEOUT, Limits
+from trimtab.sandbox.javascript.interpreter import Answer
+from trimtab.sandbox.javascript.methods import Shape
+from trimtab.sandbox.javascript.values import Kind, decode, encode, encode_as
+
+
+class Objects:
+    """The script objects that JavaScript knows, by number.
+
+    What is made while the script is loaded and opened lasts as long as the interpreter. Anything else lasts as long
+    as its event, or as Python holds it: a connector keeps what it has connected. Scopes and pages that are left open
+    are ended with their event, or when ``open()`` returns.
+
+    ``tag``: see :func:`decode`. ``complain`` is told of a scope or of pages that could not be ended.
+    """
+
+    def __init__(self, tag: str, limits: Limits, complain: Callable[[str], None]) -> None:
+        self._tag = tag
+        self._limits = limits
+        self._complain = complain
+        self._next = count(1)
+        self._numbers: dict[int, int] = {}
+        """By ``id()``; it may be that of an object that is gone."""
+        self._known: WeakValueDictionary[int, ScriptObject] = WeakValueDictionary()
+        """All, by number, while somebody holds them."""
+        self._held: dict[int, ScriptObject] = {}
+        """Those that last, and those of the event in hand."""
+        self._passing: list[int] = []
+        self._open: dict[int, Scope | Pages] = {}
+        self._lasting = False
+        self._shapes: dict[type, Shape] = {}
+
+    def answers(self) -> dict[str, Answer]:
+        """Return the answers to what objects.js asks, by kind of question."""
+        return {
+            "object": lambda body: self._answer(self._held[int(body)]),
+            "call": self._call,
+            "commit": self._commit,
+            "rollback": self._end,
+            "next": self._next_page,
+            "close": self._end,
+            "release": self._release,
+        }
+
+    @contextmanager
+    def lasting(self) -> Iterator[None]:
+        """What is made inside the block lasts as long as the interpreter."""
+        self._lasting = True
+        try:
+            yield
+        finally:
+            self._lasting = False
+
+    def add(self, roots: Mapping[str, ScriptObject]) -> dict[str, int]:
+        """Take objects that last as long as the interpreter. Returns their numbers."""
+        with self.lasting():
+            return {name: self._number(root)[0] for name, root in roots.items()}
+
+    def release(self) -> None:
+        """Let go of what was made for an event: nothing of the script is running any more."""
+        while self._open:
+            self._finish(*self._open.popitem())
+        while self._passing:
+            number = self._passing.pop()
+            identity = id(self._held.pop(number, None))
+            if number not in self._known:
+                self._numbers.pop(identity, None)
+
+    # --- what objects.js asks ---
+
+    def _call(self, body: bytes) -> bytes:
+        number, name, text = body.split(b"\n", 2)
+        thing = self._find(number, name)
+        values = decode(text, self._tag)
+        method = self._shapes[type(thing)].methods.get(name)
+        if method is None:
+            return self._answer(thing.call_any(decode(name, self._tag), *values))
+        return self._answer(method.call(thing, values))
+
+    def _commit(self, body: bytes) -> bytes:
+        scope = self._find(body)
+        assert isinstance(scope, Scope)  # noqa: S101 - tells the type checker
+        try:
+            result = scope.commit()
+        except Exception:
+            self._forget(int(body))
+            raise
+        self._forget(int(body))
+        return self._answer(result)
+
+    def _next_page(self, body: bytes) -> bytes:
+        pages = self._find(body)
+        assert isinstance(pages, Pages)  # noqa: S101 - tells the type checker
+        try:
+            page = pages.next_page()
+        except Exception:
+            self._end(body)
+            raise
+        if not page:
+            self._end(body)
+        return encode(page)
+
+    def _end(self, body: bytes) -> None:
+        """Roll a scope back, or close pages, unless that has been done."""
+        thing = self._open.get(int(body))
+        if thing is not None:
+            self._forget(int(body))
+            self._finish(int(body), thing)
+
+    def _release(self, _body: bytes) -> None:
+        self.release()
+
+    # --- objects ---
+
+    def _answer(self, result: Any) -> bytes:
+        if not isinstance(result, ScriptObject):
+            return encode(result)
+        number, fresh = self._number(result)
+        shape = self._shapes.get(type(result))
+        described: Any = shape.number if shape else self._new_shape(result).description
+        fields = [getattr(result, name) for name in result.fields]
+        return encode_as(Kind.OBJECT, [number, described, fresh, *fields])
+
+    def _number(self, thing: ScriptObject) -> tuple[int, bool]:
+        """Return the number of an object, and whether it is new and to be released."""
+        number = self._numbers.get(id(thing))
+        if number is not None and self._known.get(number) is thing:
+            return number, False
+        number = next(self._next)
+        self._held[number] = self._known[number] = thing
+        self._numbers[id(thing)] = number
+        if isinstance(thing, Scope | Pages):
+            self._open[number] = thing
+        if not self._lasting:
+            self._passing.append(number)
+        return number, True
+
+    def _new_shape(self, thing: ScriptObject) -> Shape:
+        shape = self._shapes[type(thing)] = Shape.of(thing, len(self._shapes))
+        return shape
+
+    def _find(self, number: bytes, name: bytes = b"") -> ScriptObject:
+        key = int(number)
+        thing = self._held.get(key)
+        if thing is None:
+            thing = self._known.get(key)
+        if thing is None:
+            method = f"{decode(name, self._tag)}: " if name else ""
+            raise ReferenceError(
+                f"{method}expected an object that is in use, but this one was closed when its event was done, or the "
+                "function that it was made for; get a new one for each event"
+            )
+        return thing
+
+    def _forget(self, number: int) -> None:
+        self._open.pop(number, None)
+        self._numbers.pop(id(self._known.pop(number, None)), None)
+        self._held.pop(number, None)
+
+    def _finish(self, _number: int, thing: Scope | Pages) -> None:
+        try:
+            with self._limits.running(DEFAULT_TIMEOUT):
+                thing.rollback() if isinstance(thing, Scope) else thing.close()
+        except BaseException as error:
+            if not isinstance(error, Exception) and not self._limits.is_exceeded(error):
+                raise
+            self._complain(f"{type(thing).__name__} could not be ended: {error}")
