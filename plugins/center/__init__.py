@@ -1,7 +1,7 @@
 """The embedded configuration centre: settings from an HTTP JSON document, a SQL table or a Redis hash.
 
-Each discoverer finds one artifact, ``settings:NAME``: a JSON object with sorted keys, so that the same settings have the
-same version. Lanes load this module too, so drivers are imported in the host only.
+Each discoverer finds one artifact, ``settings:NAME``: a JSON object with sorted keys, so that the same settings have
+the same version. Lanes load this module too, so drivers are imported in the host only.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from trimtab.api import Discoverer, DiscovererContext, DiscovererKind, hookimpl, parse_duration
-from trimtab.plugins.center.options import RedisHashOptions
+from trimtab.plugins.center.options import RedisHashOptions, SqlTableOptions
 from trimtab.plugins.manifest.options import DocumentOptions
 
 
@@ -20,6 +20,7 @@ def trimtab_discoverer_kinds() -> Iterable[DiscovererKind[Any]]:
     return (
         DiscovererKind("settings-http", DocumentOptions, create_http),
         DiscovererKind("settings-redis", RedisHashOptions, create_redis),
+        DiscovererKind("settings-sql", SqlTableOptions, create_sql),
     )
 
 
@@ -42,3 +43,13 @@ def create_redis(options: RedisHashOptions, name: str, _context: DiscovererConte
 
     place = f"discoverers.{name}"
     return PolledDiscoverer(place, RedisHash(options, place, f"settings:{name}"), parse_duration(options.interval))
+
+
+def create_sql(options: SqlTableOptions, name: str, context: DiscovererContext) -> Discoverer:
+    """Make the discoverer of a ``[discoverers.NAME]`` with ``type = "settings-sql"``."""
+    from trimtab.plugins.center.sql_table import SqlTable
+    from trimtab.plugins.manifest.polled import PolledDiscoverer
+
+    place = f"discoverers.{name}"
+    table = SqlTable(options, place, f"settings:{name}", context.folder)
+    return PolledDiscoverer(place, table, parse_duration(options.interval))

@@ -27,4 +27,6 @@ class Document(Place):
             try:
                 return {self._name: artifact(msgspec.json.decode(text, type=dict[str, Any]))}
             except ValueError as error:  # msgspec's errors are some
-                raise OutsideError(f"{self._fetcher.place}: expected a JSON object, got: {error}", retryable=True) from None
+                raise OutsideError(
+                    f"{self._fetcher.place}: expected a JSON object, got: {error}", retryable=True
+                ) from None

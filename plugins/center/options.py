@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from msgspec import Meta
 
 from trimtab.plugins.manifest.options import Period
 from trimtab.plugins.redis.options import Place
+from trimtab.plugins.sql.options import DatabaseOptions
 
 Interval = Annotated[Period, Meta(description="How often it is looked at, give or take a tenth.")]
 
@@ -28,3 +30,32 @@ class RedisHashOptions(Place, frozen=True, kw_only=True):
         ),
     ] = None
     timeout: Annotated[Period, Meta(description="How long connecting may take, and how long one answer.")] = "2s"
+
+
+class SqlTableOptions(DatabaseOptions, frozen=True, kw_only=True):
+    """What the discoverer of settings in a SQL table must and may be told."""
+
+    query: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="Gives two columns: a setting's dotted path, and its value. Text that is JSON is the value "
+            "that it stands for.",
+        ),
+    ] = "select name, value from settings"
+    interval: Interval = "5s"
+    channel: Annotated[
+        str | None,
+        Meta(
+            description="PostgreSQL only: a `NOTIFY` on this channel has the query run at once.",
+            extra={"expected": "text that is not empty", "default": "none"},
+            min_length=1,
+        ),
+    ] = None
+
+    def __post_init__(self) -> None:
+        from trimtab.plugins.sql.urls import read_url  # with SQLAlchemy, which lanes that have no database do not need
+
+        drivername = read_url(self.url, Path(), self.user, self.password).drivername
+        if self.channel is not None and drivername != "postgresql+psycopg":
+            raise ValueError(f"expected channel with PostgreSQL only, got it with {drivername}")

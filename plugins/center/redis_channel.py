@@ -24,29 +24,32 @@ class Channel(Subscription):
         self._messages = client.pubsub(ignore_subscribe_messages=False)
 
     @classmethod
-    async def subscribe(cls, address: Address, timeout: float, channel: str) -> Self:
-        """Connect and subscribe; in a cluster with the first node that answers. Raises the driver's errors."""
-        *others, last = [replace(address, form=Form.SINGLE, hosts=(host,)) for host in address.hosts]
+    async def subscribe(cls, address: Address, seconds: float, channel: str) -> Self:
+        """Connect and subscribe; in a cluster, to the first node that answers. Raises the driver's errors.
+
+        ``seconds``: how long connecting may take, and how long the answer.
+        """
         if address.form is not Form.CLUSTER:
-            return await cls._at(address, timeout, channel)
+            return await cls._at(address, seconds, channel)
+        *others, last = [replace(address, form=Form.SINGLE, hosts=(host,)) for host in address.hosts]
         for node in others:
             with suppress(RedisError, OSError):
-                return await cls._at(node, timeout, channel)
-        return await cls._at(last, timeout, channel)
+                return await cls._at(node, seconds, channel)
+        return await cls._at(last, seconds, channel)
 
     @classmethod
-    async def _at(cls, address: Address, timeout: float, channel: str) -> Self:
-        subscription = cls(make_async_client(address, timeout))
+    async def _at(cls, address: Address, seconds: float, channel: str) -> Self:
+        subscription = cls(make_async_client(address, seconds))
         try:
-            await subscription._begin(channel, timeout)
+            await subscription._begin(channel, seconds)
         except BaseException:
             await subscription.close()
             raise
         return subscription
 
-    async def _begin(self, channel: str, timeout: float) -> None:
+    async def _begin(self, channel: str, seconds: float) -> None:
         await self._messages.subscribe(channel)
-        if await self._messages.get_message(timeout=timeout) is None:
+        if await self._messages.get_message(timeout=seconds) is None:
             raise exceptions.TimeoutError
 
     async def heard(self, seconds: float) -> None:

@@ -54,7 +54,9 @@ def _place(settings: dict[str, Any], name: str, value: Any, named: Mapping[str, 
     for part in above:
         path = f"{path}.{part}" if path else part
         if path in named:
-            raise ValueError(f"expected {path} to be a value or a table, got both {path} and {name}; remove one of them")
+            raise ValueError(
+                f"expected {path} to be a value or a table, got both {path} and {name}; remove one of them"
+            )
         table = table.setdefault(part, {})
     table[last] = value
 

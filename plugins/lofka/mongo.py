@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from trimtab.api import ScriptObject
 from trimtab.plugins.lofka.own import Connection, Connections
+from trimtab.plugins.lofka.reach import MONGO
 from trimtab.plugins.lofka.redis import with_port
 from trimtab.plugins.mongo.options import MongoOptions
 
@@ -49,11 +50,17 @@ class MongoConnection(Connection):
         from trimtab.plugins.mongo.resource import MongoResource
 
         name = f"mongo.{servers_of(setting)[0]}"
-        super().__init__(connections, MongoResource(options_of(setting, timeout), name), name)
+        options = options_of(setting, timeout)
+        connections.reach.require(MONGO, options)
+        super().__init__(connections, MongoResource(options, name), name)
+        self._collections: dict[tuple[str, str], MongoCollection] = {}
 
     def collection(self, database: str, name: str) -> MongoCollection:
-        """Return what talks to a collection."""
-        return MongoCollection(self, database, name)
+        """Return what talks to a collection; it lasts as long as the connection."""
+        place = database, name
+        if place not in self._collections:
+            self._collections[place] = MongoCollection(self, database, name)
+        return self._collections[place]
 
     def run(
         self, place: tuple[str, str], method: str, texts: tuple[str, ...], work: Callable[..., Result], empty: Result

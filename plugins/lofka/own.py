@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from trimtab.api import CallError, Caller, Resource, Script, ScriptHost, ScriptObject
+from trimtab.plugins.lofka.reach import Reach
 
 
 @dataclass(slots=True)
@@ -14,6 +15,7 @@ class Connections:
 
     script: Script
     host: ScriptHost
+    reach: Reach
     _open: list[Connection] = field(default_factory=list)
 
     def caller(self, resource: Resource, name: str) -> Caller:

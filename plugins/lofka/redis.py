@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from trimtab.api import CallError, Resource
 from trimtab.plugins.lofka.jedis import command_of
 from trimtab.plugins.lofka.own import Connection, Connections
+from trimtab.plugins.lofka.reach import REDIS
 from trimtab.plugins.redis.options import RedisOptions
 from trimtab.plugins.redis.rehearsal import rehearsed
 from trimtab.plugins.redis.resource import RedisResource, create_resource
@@ -49,22 +50,27 @@ class OwnRedis(Resource):
             found.close()
 
     def _find(self) -> RedisResource:
-        failure: CallError | None = None
-        for host in self._hosts:
-            single = self._resource(f"redis://{host}")
+        *others, last = self._hosts
+        for host in others:
             try:
-                is_cluster = single.use("INFO", _is_cluster)
+                return self._asked(host)
             except CallError as error:
-                single.close()
                 if error.name not in _PASSING:
                     raise
-                failure = failure or error
-            else:
-                if not is_cluster:
-                    return single
-                single.close()
-                return self._resource(f"redis+cluster://{','.join(self._hosts)}")
-        raise failure or CallError("ConnectionError", f"{self._name}: expected addresses as host:port, got none")
+        return self._asked(last)
+
+    def _asked(self, host: str) -> RedisResource:
+        """Ask one server what it is. Raises :class:`CallError`."""
+        single = self._resource(f"redis://{host}")
+        try:
+            is_cluster = single.use("INFO", _is_cluster)
+        except BaseException:
+            single.close()
+            raise
+        if not is_cluster:
+            return single
+        single.close()
+        return self._resource(_cluster_url(self._hosts))
 
     def _resource(self, url: str) -> RedisResource:
         return create_resource(RedisOptions(url=url, timeout=self._timeout), self._name, Path())
@@ -77,7 +83,10 @@ class RedisConnection(Connection):
 
     def __init__(self, connections: Connections, hosts: Sequence[str], timeout: float) -> None:
         addresses = [with_port(host, _PORT) for host in hosts]
-        name = f"redis.{addresses[0] if addresses else ''}"
+        if not addresses:
+            raise ValueError("RedisCluster: expected addresses as host:port, got none")
+        name = f"redis.{addresses[0]}"
+        connections.reach.require(REDIS, RedisOptions(url=_cluster_url(addresses)))
         super().__init__(connections, OwnRedis(addresses, name, timeout), name)
         try:
             self._caller.call("connect", tuple(addresses), lambda resource: resource.check(), None)
@@ -94,6 +103,10 @@ class RedisConnection(Connection):
             return command.reply(plain(reply, as_bytes=False, name=self._name))
 
         return self._opened().call(method, tuple(arguments), work, command.reply(rehearsed(command.name)))
+
+
+def _cluster_url(hosts: Sequence[str]) -> str:
+    return f"redis+cluster://{','.join(hosts)}"
 
 
 def _is_cluster(client: Any) -> bool:

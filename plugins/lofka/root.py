@@ -6,26 +6,27 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from trimtab.api import Script, ScriptHost, ScriptObject
+from trimtab.api import Script, ScriptHost
 from trimtab.plugins.lofka.http import Requests
-from trimtab.plugins.lofka.limits import timeout_of
 from trimtab.plugins.lofka.mongo import MongoConnection
 from trimtab.plugins.lofka.own import Connections
+from trimtab.plugins.lofka.reach import Reach
 from trimtab.plugins.lofka.redis import RedisConnection
 from trimtab.plugins.lofka.sql import SqlConnection
+from trimtab.sandbox.javascript.lofka import Root
 
 
-class Lofka(ScriptObject):
-    """Makes the connections of one version of a script. One call on them may take as long as its event."""
+class Lofka(Root):
+    """Makes the connections of one version of a script. ``timeout``: seconds that one call may take."""
 
     methods = frozenset({"get", "post_text", "post_form", "load", "redis", "sql", "mongo", "sleep"})
     fields = ("sinks",)
 
-    def __init__(self, script: Script, host: ScriptHost) -> None:
+    def __init__(self, script: Script, host: ScriptHost, timeout: float) -> None:
         self.sinks = sorted(host.sinks)
-        self._timeout = timeout_of(host.settings)
-        self._connections = Connections(script, host)
-        self._requests = Requests(host, script.name, self._timeout)
+        self._timeout = timeout
+        self._connections = Connections(script, host, Reach(host))
+        self._requests = Requests(host, script.name, timeout)
 
     def close(self) -> None:
         """Close every connection that the script has left open. It may make new ones."""

@@ -51,7 +51,9 @@ def _read(text: bytes, base: httpx.URL) -> Iterator[tuple[str, Item]]:
     try:
         entries = msgspec.json.decode(text, type=list[str | Entry])
     except msgspec.DecodeError as error:
-        raise ValueError(f"expected a JSON list of URLs or of objects with url, name and sha256, got: {error}") from None
+        raise ValueError(
+            f"expected a JSON list of URLs or of objects with url, name and sha256, got: {error}"
+        ) from None
     for number, given in enumerate(entries):
         entry = Entry(given) if isinstance(given, str) else given
         place = f"entry [{number}]"

@@ -66,8 +66,8 @@ def _unwrap(first: str, value: Mapping[str, Any]) -> Any:
     if first == "$date" and isinstance(value[first], str):
         return DatetimeMS(datetime.fromisoformat(value[first]))  # json_util's may be a millisecond off
     if first in {"$date", "$numberLong"}:
-        number = to_bson(value[first])
-        return DatetimeMS(number) if first == "$date" else Int64(_integer(int(number)))
+        number = _integer(int(to_bson(value[first])))
+        return DatetimeMS(number) if first == "$date" else Int64(number)
     return json_util.object_hook(dict(value), _RELAXED)
 
 

@@ -33,7 +33,8 @@ class Command:
 def command(name: str, arguments: Sequence[Any], options: Mapping[str, Any]) -> Command:
     """Read a call as a script wrote it, ``hgetAll("k")`` or ``set("k", "v", {"ex": 60})``.
 
-    A last object is the options of a method of the driver if all that the method needs is there without it. Raises ``TypeError`` for arguments that the method does not take.
+    A last object is the options of a method of the driver if all that the method needs is there without it. Raises
+    ``TypeError`` for arguments that the method does not take.
     """
     method = _method(name)
     if method is None:
@@ -42,8 +43,7 @@ def command(name: str, arguments: Sequence[Any], options: Mapping[str, Any]) -> 
     if method in _WITH_FIELDS and len(given) == 2 and isinstance(given[1], Mapping):
         more["mapping"] = given.pop()
     elif not more and given and isinstance(given[-1], Mapping):
-        if (named := _options(method, given[:-1], given[-1])) is not None:
-            given, more = given[:-1], named
+        given, more = _options(method, given[:-1], given[-1])
     try:
         _signature(method).bind(None, *given, **more)
     except TypeError as error:
@@ -69,17 +69,17 @@ def _bare(name: str) -> str:
     return name.replace("_", "").lower()
 
 
-def _options(method: str, given: list[Any], last: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return ``last`` with names as the driver has them; None: it is no options."""
+def _options(method: str, given: list[Any], last: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    """Return the arguments and the options, by the driver's names, whichever of the two ``last`` is."""
     parameters = list(_signature(method).parameters.values())[1:]
     following = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD][len(given) :]
     if not following or any(p.default is p.empty for p in following):
-        return None
+        return [*given, last], {}
     free = {_bare(p.name): p.name for p in following}
     unknown = [key for key in last if _bare(key) not in free]
     if unknown:
         raise TypeError(f"{method}: expected options among {', '.join(free.values())}, got {', '.join(unknown)}")
-    return {free[_bare(key)]: value for key, value in last.items()}
+    return given, {free[_bare(key)]: value for key, value in last.items()}
 
 
 @cache

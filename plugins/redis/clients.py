@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import redis
@@ -23,26 +25,41 @@ def make_client(address: Address, timeout: float) -> Any:
     """
     options = _options(address, timeout) | {"retry": Retry(NoBackoff(), 0)}
     if address.form is Form.CLUSTER:
-        nodes = [ClusterNode(host, port) for host, port in address.hosts]
+        nodes = [ClusterNode(host, port) for host, port in address.hosts]  # type: ignore[no-untyped-call]
         return redis.RedisCluster(startup_nodes=nodes, require_full_coverage=False, **options)
     if address.form is Form.SENTINEL:
-        sentinel = Sentinel(address.hosts, sentinel_kwargs=_for_sentinels(options), **options)
-        return sentinel.master_for(address.master, db=address.database, **_login(address))
+        sentinel = Sentinel(  # type: ignore[no-untyped-call]
+            address.hosts, sentinel_kwargs=_for_sentinels(options), **options
+        )
+        return sentinel.master_for(address.master, db=address.database)  # type: ignore[no-untyped-call]
     if address.form is Form.SOCKET:
         return redis.Redis(unix_socket_path=address.path, **options)
     [(host, port)] = address.hosts
     return redis.Redis(host, port, address.database, **options)
 
 
-def make_async_client(address: Address, timeout: float) -> Any:
-    """Return a client for asyncio, as :func:`make_client` does. None connects at once."""
+@asynccontextmanager
+async def connected(address: Address, seconds: float) -> AsyncIterator[Any]:
+    """Inside the block, there is a client for asyncio, as :func:`make_client` gives. Raises the driver's errors."""
+    async with _make_async_client(address, seconds) as client:
+        try:
+            yield client
+        finally:
+            if address.form is Form.SENTINEL:  # the driver leaves these open
+                for sentinel in client.connection_pool.sentinel_manager.sentinels:
+                    await sentinel.aclose()
+
+
+def _make_async_client(address: Address, timeout: float) -> Any:
     options = _options(address, timeout) | {"retry": aretry.Retry(NoBackoff(), 0)}
     if address.form is Form.CLUSTER:
         nodes = [acluster.ClusterNode(host, port) for host, port in address.hosts]
         return aredis.RedisCluster(startup_nodes=nodes, require_full_coverage=False, **options)
     if address.form is Form.SENTINEL:
-        sentinel = aredis.Sentinel(address.hosts, sentinel_kwargs=_for_sentinels(options), **options)
-        return sentinel.master_for(address.master, db=address.database, **_login(address))
+        sentinel = aredis.Sentinel(  # type: ignore[no-untyped-call]
+            address.hosts, sentinel_kwargs=_for_sentinels(options), **options
+        )
+        return sentinel.master_for(address.master, db=address.database)
     if address.form is Form.SOCKET:
         return aredis.Redis(unix_socket_path=address.path, **options)
     [(host, port)] = address.hosts

@@ -43,14 +43,14 @@ def record(entry: Mapping[bytes, bytes], field: str | None, codec: Codec) -> byt
         raise CodecError(f"expected fields in UTF-8, got {error.object[:80]!r}; name the field of the event") from None
 
 
-def records(taken: Sequence[tuple[bytes, bytes]], stream: str, codec: Codec) -> Iterator[Records]:
-    """Yield ids and records in as few parts as the codec allows."""
-    if codec.lines:
-        data = b"\n".join(text for _id, text in taken)
-        yield Records(data, positions=[position(entry) for entry, _text in taken], partition=stream)
-    else:
-        for entry, text in taken:
-            yield Records(text, positions=[position(entry)], partition=stream)
+def records(texts: Sequence[tuple[bytes, bytes]], stream: str, codec: Codec) -> Iterator[tuple[Records, list[bytes]]]:
+    """Yield ids and records in as few deliveries as the codec allows, each with its ids."""
+    size = len(texts) if codec.lines else 1
+    for first in range(0, len(texts), size or 1):
+        part = texts[first : first + size]
+        ids = [entry for entry, _text in part]
+        data = b"\n".join(text for _id, text in part)
+        yield Records(data, positions=[position(entry) for entry in ids], partition=stream), ids
 
 
 def shown(entry: Mapping[bytes, bytes]) -> bytes:

@@ -73,9 +73,9 @@ class RedisSourceOptions(Place, frozen=True, kw_only=True):
             extra={"default": "none"},
         ),
     ] = None
-    start: Annotated[
-        Literal["beginning", "end"], Meta(description="Where a group that is made begins to read.")
-    ] = "beginning"
+    start: Annotated[Literal["beginning", "end"], Meta(description="Where a group that is made begins to read.")] = (
+        "beginning"
+    )
     claim_after: Annotated[
         str | int | float,
         Meta(

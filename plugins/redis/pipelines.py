@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from trimtab.api import CallError, Caller, Scope
+from trimtab.api import Caller, Scope
 from trimtab.plugins.redis.arguments import Command, command
 from trimtab.plugins.redis.rehearsal import rehearsed
 from trimtab.plugins.redis.resource import RedisResource
 
 _REDIRECTS = 5
-"""How often a transaction follows its keys to another node of the cluster; a node that does not have them does nothing."""
+"""How often a transaction follows its keys to another node of the cluster. A node without them does nothing of it."""
 
 
 class Pipeline(Scope):
@@ -39,7 +39,9 @@ class Pipeline(Scope):
         commands, self._commands = self._commands, []
         shown = tuple(sent.name for sent in commands)
         empty = [rehearsed(sent.name) for sent in commands]
-        answers: list[Any] = self._caller.call("pipeline", shown, lambda resource: self._send(resource, commands), empty)
+        answers: list[Any] = self._caller.call(
+            "pipeline", shown, lambda resource: self._send(resource, commands), empty
+        )
         return answers
 
     def rollback(self) -> None:
@@ -48,7 +50,9 @@ class Pipeline(Scope):
 
     def _send(self, resource: RedisResource, commands: Sequence[Command]) -> list[Any]:
         answers = resource.use("a pipeline", lambda client: self._execute(resource, client, commands))
-        return [self._plain(resource.answer(answer, _place(n, sent))) for n, (answer, sent) in _numbered(answers, commands)]
+        return [
+            self._plain(resource.answer(answer, _place(n, sent))) for n, (answer, sent) in _numbered(answers, commands)
+        ]
 
     def _execute(self, resource: RedisResource, client: Any, commands: Sequence[Command]) -> list[Any]:
         from redis.exceptions import AskError

@@ -5,13 +5,59 @@ from __future__ import annotations
 from typing import Any
 
 _LISTS = frozenset(
-    "KEYS LRANGE MGET HMGET HKEYS HVALS SMEMBERS SDIFF SINTER SUNION ZRANGE ZREVRANGE ZRANGEBYSCORE ZREVRANGEBYSCORE "
-    "ZRANGEBYLEX XRANGE XREVRANGE XREAD XREADGROUP XPENDING_RANGE GEOSEARCH SORT".split()
+    [
+        "KEYS",
+        "LRANGE",
+        "MGET",
+        "HMGET",
+        "HKEYS",
+        "HVALS",
+        "SMEMBERS",
+        "SDIFF",
+        "SINTER",
+        "SUNION",
+        "ZRANGE",
+        "ZREVRANGE",
+        "ZRANGEBYSCORE",
+        "ZREVRANGEBYSCORE",
+        "ZRANGEBYLEX",
+        "XRANGE",
+        "XREVRANGE",
+        "XREAD",
+        "XREADGROUP",
+        "XPENDING_RANGE",
+        "GEOSEARCH",
+        "SORT",
+    ]
 )
 _OBJECTS = frozenset({"HGETALL", "CONFIG_GET", "INFO"})
 _NUMBERS = frozenset(
-    "EXISTS DELETE DEL UNLINK DBSIZE STRLEN LLEN SCARD ZCARD ZCOUNT HLEN XLEN HDEL LREM SREM ZREM XACK XDEL XTRIM "
-    "PUBLISH SISMEMBER PFCOUNT BITCOUNT TOUCH".split()
+    [
+        "EXISTS",
+        "DELETE",
+        "DEL",
+        "UNLINK",
+        "DBSIZE",
+        "STRLEN",
+        "LLEN",
+        "SCARD",
+        "ZCARD",
+        "ZCOUNT",
+        "HLEN",
+        "XLEN",
+        "HDEL",
+        "LREM",
+        "SREM",
+        "ZREM",
+        "XACK",
+        "XDEL",
+        "XTRIM",
+        "PUBLISH",
+        "SISMEMBER",
+        "PFCOUNT",
+        "BITCOUNT",
+        "TOUCH",
+    ]
 )
 _ONES = frozenset({"INCR", "INCRBY", "HSET", "SADD", "ZADD", "LPUSH", "RPUSH", "HINCRBY", "PFADD"})
 _DONE = frozenset({"SET", "SETEX", "PSETEX", "MSET", "HMSET", "PING", "LTRIM", "RENAME"})

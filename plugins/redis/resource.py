@@ -95,7 +95,9 @@ class RedisResource(Resource):
         if self._address.form is not Form.CLUSTER:
             client.ping()
         elif (state := client.cluster_info(target_nodes="random")["cluster_state"]) != "ok":
-            raise CallError("RedisError", f"expected {self} to serve all slots, got the state {state!r}", retryable=True)
+            raise CallError(
+                "RedisError", f"expected {self} to serve all slots, got the state {state!r}", retryable=True
+            )
 
     def _connect(self) -> Any:
         from trimtab.plugins.redis.clients import make_client

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from trimtab.api import CallError, Caller, Pages
+from trimtab.api import Caller, CallError, Pages
 from trimtab.plugins.redis.resource import RedisResource
 
 Cursor = tuple[str | None, int]

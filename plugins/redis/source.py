@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import socket
-import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from redis import exceptions
 
 from trimtab.api import CodecError, Source, SourceContext, SourceError, parse_duration
-from trimtab.plugins.redis.clients import make_async_client
+from trimtab.plugins.redis.clients import connected
 from trimtab.plugins.redis.entries import Entry, position, record, records, shown
 from trimtab.plugins.redis.errors import failure
 from trimtab.plugins.redis.options import RedisSourceOptions
@@ -22,10 +22,15 @@ ANSWER_SECONDS = 5.0
 """How long connecting may take, and how long an answer."""
 BLOCK_SECONDS = 1.0
 """How long the server waits for new entries before it answers that there are none."""
+FINISH_SECONDS = 10.0
+"""How long the end of the source waits for what is on its way; what is not handled then is read again."""
 MOST_UNACKNOWLEDGED = 10_000
 """Entries that may be on their way through the stream; then no more are read."""
+
 _CLAIMS_PER_PERIOD = 3
 _BEGINNING = b"0-0"
+_GONE = ("NOGROUP", "UNBLOCKED")
+"""How errors begin that say that the group, or the whole stream, was deleted."""
 
 
 class StreamSource(Source):
@@ -35,36 +40,74 @@ class StreamSource(Source):
     tells the server so, however long that takes, and others do not claim it.
     """
 
-    def __init__(self, options: RedisSourceOptions, context: SourceContext, clock: Callable[[], float] = time.monotonic):
+    def __init__(self, options: RedisSourceOptions, context: SourceContext) -> None:
         self._options = options
         self._context = context
-        self._clock = clock
         self._stream = options.stream
         self._group = options.group
         self._consumer = options.consumer or _consumer(context)
         self._claim_after = parse_duration(options.claim_after)
-        self._on_their_way: dict[bytes, None] = {}
+        self._on_their_way: set[bytes] = set()
+        """Taken, and not acknowledged yet."""
         self._handled: list[bytes] = []
+        """Of those, the ones that may be acknowledged."""
         self._changed = asyncio.Event()
         self._acknowledged: bytes | None = None
-        self._waiting: set[asyncio.Task[None]] = set()
+        self._has_worked = False
 
     def position(self) -> str | None:
         """Return the id of the last entry that was acknowledged."""
         return None if self._acknowledged is None else self._acknowledged.decode()
 
     async def run(self) -> None:
-        """See :class:`Source`. What is on its way when this ends is acknowledged when it runs again."""
+        """See :class:`Source`. Ends when what is on its way is acknowledged, or takes too long for that."""
         address = self._options.address()
-        async with self._errors(), make_async_client(address, ANSWER_SECONDS + BLOCK_SECONDS) as client:
-            await self._make_group(client)
-            try:
-                async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(self._acknowledge(client))
-                    tasks.create_task(self._claim(client))
-                    tasks.create_task(self._read(client))
-            except ExceptionGroup as group:
-                raise group.exceptions[0] from None
+        async with self._errors(address), connected(address, ANSWER_SECONDS + BLOCK_SECONDS) as client:
+            await self._make_group(client, b"$" if self._options.start == "end" else _BEGINNING)
+            while True:
+                self._has_worked = True
+                try:
+                    await self._work(client)
+                except exceptions.ResponseError as error:
+                    if not str(error).startswith(_GONE):
+                        raise
+                await self._make_group(client, _BEGINNING)  # nothing says how far the one that is gone had come
+
+    async def _work(self, client: Any) -> None:
+        """Do everything at once, until something fails."""
+        acknowledging = asyncio.create_task(self._acknowledge(client))
+        reading = [asyncio.create_task(self._read(client)), asyncio.create_task(self._claim(client))]
+        try:
+            failed, _others = await asyncio.wait([acknowledging, *reading], return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            await _stop(reading)
+            await self._finish(acknowledging)
+            raise
+        finally:
+            await _stop([acknowledging, *reading])
+        failed.pop().result()
+
+    async def _finish(self, acknowledging: asyncio.Task[None]) -> None:
+        idle = asyncio.create_task(self._until(lambda: not self._on_their_way))
+        await asyncio.wait([idle, acknowledging], timeout=FINISH_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        await _stop([idle])
+
+    async def _make_group(self, client: Any, start: bytes) -> None:
+        try:
+            await client.xgroup_create(self._stream, self._group, start, mkstream=True)
+        except exceptions.ResponseError as error:
+            if not str(error).startswith("BUSYGROUP"):  # it is there already
+                raise
+
+    @asynccontextmanager
+    async def _errors(self, address: object) -> AsyncIterator[None]:
+        """Once it has worked, whatever happens is no reason to end the host."""
+        try:
+            yield
+        except (exceptions.RedisError, exceptions.RedisClusterException, OSError) as error:
+            failed = failure(error)
+            message = f"sources.{self._context.name}: expected Redis ({address}) to give the stream {self._stream!r}"
+            raise SourceError(f"{message}, got {failed.text}", retryable=failed.retryable or self._has_worked) from None
 
     # --- reading ---
 
@@ -79,7 +122,7 @@ class StreamSource(Source):
 
     async def _ask(self, client: Any, after: bytes | None) -> list[Entry]:
         """Read new entries, or, given an id, own pending ones behind it."""
-        await self._room()
+        await self._until(self._has_room)
         answer = await client.xreadgroup(
             self._group,
             self._consumer,
@@ -90,12 +133,12 @@ class StreamSource(Source):
         return [Entry(entry, fields) for _stream, found in answer for entry, fields in found]
 
     async def _claim(self, client: Any) -> None:
-        """Take over, now and then, what has been pending for long, and keep what is on its way from being taken over."""
+        """Now and then, take over what has been pending for long, and keep what is on its way from being so."""
         while True:
             await self._keep(client)
             start = _BEGINNING
             while True:
-                await self._room()
+                await self._until(self._has_room)
                 start, entries = await self._autoclaim(client, start)
                 await self._take(entries)
                 if start == _BEGINNING:
@@ -120,73 +163,80 @@ class StreamSource(Source):
             ids = kept[first : first + self._options.batch]
             await client.xclaim(self._stream, self._group, self._consumer, 0, ids, justid=True)
 
-    async def _room(self) -> None:
-        while len(self._on_their_way) >= MOST_UNACKNOWLEDGED:
-            await self._change()
+    def _has_room(self) -> bool:
+        return len(self._on_their_way) < MOST_UNACKNOWLEDGED
 
     # --- delivering ---
 
     async def _take(self, entries: Sequence[Entry]) -> None:
         """Deliver entries, but for those that are on their way already."""
-        taken: list[tuple[bytes, bytes]] = []
-        for entry in entries:
-            if entry.id in self._on_their_way:
-                continue
-            self._on_their_way[entry.id] = None
-            if (text := await self._record(entry)) is None:
-                self._done(entry.id)
-            else:
-                taken.append((entry.id, text))
-        await self._deliver(taken)
-
-    async def _record(self, entry: Entry) -> bytes | None:
-        """Return the record of an entry; None for one that has none. It is rejected, if it is still there."""
-        if not entry.fields:
-            return None
+        left = {entry.id: entry.fields for entry in entries if entry.id not in self._on_their_way}
+        self._on_their_way.update(left)
         try:
-            return record(entry.fields, self._options.field, self._context.codec)
-        except CodecError as error:
-            await self._context.reject(shown(entry.fields), position(entry.id), str(error))
-            return None
-
-    async def _deliver(self, taken: Sequence[tuple[bytes, bytes]]) -> None:
-        delivered = 0
-        try:
-            for part in records(taken, self._stream, self._context.codec) if taken else ():
-                count = len(part.positions or ())
+            for part, ids in records(await self._texts(left), self._stream, self._context.codec):
                 handled = await self._context.deliver(part)
-                ids = [entry for entry, _text in taken[delivered : delivered + count]]
-                handled.add_done_callback(lambda future, ids=ids: self._settle(future, ids))
-                delivered += count
-        finally:
-            for entry, _text in taken[delivered:]:  # broken off: they are pending still, and read again
-                self._on_their_way.pop(entry, None)
+                for entry in ids:
+                    del left[entry]
+                handled.add_done_callback(partial(self._settle, ids))
+        finally:  # what was not delivered is pending still, and read again
+            self._on_their_way.difference_update(left)
 
-    def _settle(self, handled: asyncio.Future[None], ids: Sequence[bytes]) -> None:
-        if handled.cancelled() or handled.exception() is not None:
-            for entry in ids:
-                self._on_their_way.pop(entry, None)
-        else:
-            for entry in ids:
-                self._done(entry)
+    async def _texts(self, left: dict[bytes, Mapping[bytes, bytes] | None]) -> list[tuple[bytes, bytes]]:
+        """Return ids with their records; entries that have none leave ``left``."""
+        texts = []
+        for entry, fields in list(left.items()):
+            text = await self._text(entry, fields)
+            if text is None:
+                del left[entry]
+                self._settle_all([entry])
+            else:
+                texts.append((entry, text))
+        return texts
+
+    async def _text(self, entry: bytes, fields: Mapping[bytes, bytes] | None) -> bytes | None:
+        if not fields:
+            return None  # deleted
+        try:
+            return record(fields, self._options.field, self._context.codec)
+        except CodecError as error:
+            await self._context.reject(shown(fields), position(entry), str(error))
+            return None
 
     # --- acknowledging ---
 
-    def _done(self, entry: bytes) -> None:
-        self._handled.append(entry)
-        self._changed.set()
+    def _settle(self, ids: Sequence[bytes], handled: asyncio.Future[None]) -> None:
+        if handled.cancelled() or handled.exception() is not None:
+            self._on_their_way.difference_update(ids)
+        else:
+            self._settle_all(ids)
 
-    async def _change(self) -> None:
-        self._changed.clear()
-        await self._changed.wait()
+    def _settle_all(self, ids: Iterable[bytes]) -> None:
+        self._handled.extend(ids)
+        self._changed.set()
 
     async def _acknowledge(self, client: Any) -> None:
         while True:
-            while ids := self._handled[: self._options.batch]:
-                await client.xack(self._stream, self._group, *ids)
-                del self._handled[: len(ids)]
-                for entry in ids:
-                    self._on_their_way.pop(entry, None)
-                self._acknowledged = ids[-1]
-                self._changed.set()
-            await self._change()
+            await self._until(lambda: bool(self._handled))
+            ids = self._handled[: self._options.batch]
+            await client.xack(self._stream, self._group, *ids)
+            del self._handled[: len(ids)]
+            self._on_their_way.difference_update(ids)
+            self._acknowledged = ids[-1]
+            self._changed.set()
+
+    async def _until(self, fact: Callable[[], bool]) -> None:
+        while not fact():
+            self._changed.clear()
+            await self._changed.wait()
+
+
+async def _stop(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _consumer(context: SourceContext) -> str:
+    """The same name whenever this host runs, and another one for every other host."""
+    place = hashlib.sha256(f"{context.folder.resolve()}\0{context.name}".encode()).hexdigest()[:8]
+    return f"{socket.gethostname()}-{place}"

@@ -8,7 +8,8 @@ from trimtab.api import ScriptEngine, hookimpl
 @hookimpl
 def trimtab_script_engines() -> list[ScriptEngine]:
     """Add both. Imported here and not above: the host process finds plugins and never runs a script."""
+    from trimtab.plugins.lofka import Lofka
     from trimtab.sandbox.javascript import JavaScriptEngine
     from trimtab.sandbox.python import PythonEngine
 
-    return [JavaScriptEngine(), PythonEngine()]
+    return [JavaScriptEngine(Lofka), PythonEngine()]

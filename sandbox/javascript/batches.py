@@ -38,10 +38,10 @@ _DECODER = msgspec.json.Decoder(_Report)
 class Batch:
     """Which of the selected events are done, and what became of them.
 
-    ``turn``: number of the batch among those of one script instance.
+    ``turn``: number of the batch among those of one script instance. ``texts``: the handler gets JSON texts.
     """
 
-    def __init__(self, events: Events, selection: Sequence[int], run: HandlerRun, turn: int) -> None:
+    def __init__(self, events: Events, selection: Sequence[int], run: HandlerRun, turn: int, *, texts: bool) -> None:
         self.done = 0
         self.awaiting = False
         """Event number ``done`` has returned a promise: it is the event in hand."""
@@ -51,6 +51,7 @@ class Batch:
         self._events = events
         self._selection = selection
         self._run = run
+        self._texts = texts
         self._sent = range(0)
 
     @property
@@ -77,7 +78,12 @@ class Batch:
             "generation": self._events.generation,
             "arrival": self._events.batch.arrival,
         }
-        return b'%b,"events":[%b]}' % (msgspec.json.encode(head)[:-1], self._events.joined(selection, b","))
+        return b'%b,"events":%b}' % (msgspec.json.encode(head)[:-1], self._values(selection))
+
+    def _values(self, selection: Sequence[int]) -> bytes:
+        if self._texts:
+            return msgspec.json.encode(self._events.joined(selection, b"\n").decode().split("\n"))
+        return b"[%b]" % self._events.joined(selection, b",")
 
     def ids(self) -> list[str]:
         """Return the ids of the events that were sent."""

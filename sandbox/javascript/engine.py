@@ -8,6 +8,7 @@ from pathlib import Path
 
 from trimtab.api import Script, ScriptEngine, ScriptHost, ScriptInstance
 from trimtab.sandbox.javascript.instance import JavaScriptInstance
+from trimtab.sandbox.javascript.lofka import LofkaMode, MakeRoot
 from trimtab.sandbox.javascript.session import Program
 from trimtab.sandbox.javascript.sources import SUFFIXES, Source, gather
 from trimtab.sandbox.javascript.typescript import TypeScript
@@ -18,12 +19,15 @@ class JavaScriptEngine(ScriptEngine):
 
     TypeScript is compiled once for each content: the result is kept in ``ScriptHost.cache`` for other processes.
     Compiling takes about a second for the first file, so lanes should find it there.
+
+    ``lofka``: makes the connections of scripts in Lofka mode; without it there is no such mode.
     """
 
     name = "javascript"
     suffixes = SUFFIXES
 
-    def __init__(self) -> None:
+    def __init__(self, lofka: MakeRoot | None = None) -> None:
+        self._lofka = LofkaMode(lofka) if lofka else None
         self._prelude = tuple(Path(__file__).with_name(name).read_bytes() for name in ("prelude.js", "objects.js"))
         self._typescript = TypeScript()
 
@@ -34,6 +38,8 @@ class JavaScriptEngine(ScriptEngine):
             return self._typescript.transpile(name, text, host.limits, host.cache)
 
         sources = gather(script.name, script.source, libraries, transpile)
+        if self._lofka and self._lofka.takes(sources[script.name]):
+            return self._lofka.load(script, sources, libraries, host, self._prelude)
         if host.confined is None:
             host = replace(host, confined=True)
         bindings = {binding.name: binding.bind(script, host) for binding in host.bindings}

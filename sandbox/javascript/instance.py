@@ -61,7 +61,7 @@ class JavaScriptInstance(ScriptInstance):
     def process(self, handler: int, events: Events, selection: Sequence[int], run: HandlerRun) -> None:  # noqa: ARG002
         """Send the events to the loop in the interpreter. If something spoils it, a new one does what is left."""
         self._turn += 1
-        batch = self._batch = Batch(events, selection, run, self._turn)
+        batch = self._batch = Batch(events, selection, run, self._turn, texts=self._program.texts)
         single = False
         while not batch.finished:
             try:

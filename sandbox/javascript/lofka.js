@@ -1,8 +1,12 @@
 // The globals that scripts written for Lofka's night-watcher find: `extend` of prelude.js.
 //
-// `lofka` makes the connections (plugins/lofka), `script` tells of the script (lofka.py).
-({ lofka, script }, { emit, settings, log: hostLog }, { text }) => {
+// `extras.lofka` makes the connections (plugins/lofka), `extras.script` tells of the script (lofka.py).
+(extras, api, tools) => {
   "use strict";
+
+  const { lofka, script } = extras;
+  const { emit, settings, log: hostLog } = api;
+  const { text } = tools;
 
   const global = globalThis;
   const evaluate = global.eval; // called by another name, so that it runs code in the global scope
@@ -47,7 +51,7 @@
 
   // --- log ---
 
-  const log = (level, values) => hostLog[level](values.map(text).join(" "));
+  const log = (level, values) => hostLog[level](values.map((value) => text(value).toWellFormed()).join(" "));
 
   const json = (value) => JSON.stringify(value, null, 2);
 

@@ -79,10 +79,13 @@ class Method:
 
     def _expected(self, count: int) -> str:
         names = [*self.places, "options"] if self.options else self.places
-        most = max(self.required, len(names))
-        fewest = f"at least {self.required}" if self.unbounded else f"{self.required} to {most}"
-        number = f"{most}" if self.required == most and not self.unbounded else fewest
-        return f"{self.shown}: expected {number} arguments ({', '.join(names) or 'none'}), got {count}"
+        most = len(names)
+        if self.unbounded:
+            number = f"at least {self.required}"
+        else:
+            number = f"{most or 'no'}" if self.required == most else f"{self.required} to {most}"
+        word = "argument" if number.endswith("1") else "arguments"
+        return f"{self.shown}: expected {number} {word}{names and f' ({", ".join(names)})' or ''}, got {count}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,7 @@ class Shape:
 
     number: int
     methods: Mapping[bytes, Method]
-    """By their names as scripts write them, in JSON; of a method that takes a function, the one that makes its scope."""
+    """By name as scripts write it, in JSON; of a method that takes a function, the one that makes its scope."""
     description: Mapping[str, Any]
     """What objects.js has to know."""
 

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import redis
 
 from tests.discovery.web_shelf import Shelf
 from tests.servers.redis_servers import RedisServer
+from tests.servers.sql_servers import MariaDbServer, PostgresServer
 from trimtab.api import Discoverer, DiscovererContext
 from trimtab.plugins import center, manifest
-from trimtab.plugins.center.options import RedisHashOptions
+from trimtab.plugins.center.options import RedisHashOptions, SqlTableOptions
 from trimtab.plugins.folder.discoverer import FolderDiscoverer
 from trimtab.plugins.manifest.options import DocumentOptions
+
+Database = TypeVar("Database", PostgresServer, MariaDbServer)
 
 INTERVAL, TIMEOUT = "0.1s", "0.5s"
 
@@ -63,6 +67,7 @@ class HeldPlace(ABC):
 
     def resume(self) -> None:
         """Let it go on."""
+        raise NotImplementedError
 
 
 class _Folder(HeldPlace):
@@ -190,6 +195,64 @@ class _RedisHash(_Server):
             pipeline.execute()
 
 
+_TABLE = "create table settings (name varchar(99) primary key, value text)"
+
+
+def _statements(content: Mapping[str, str]) -> list[str]:
+    inserts = [f"insert into settings values ('{key}', '{value}')" for key, value in content.items()]
+    return ["begin", "delete from settings", *inserts, "commit"]
+
+
+class _SqlTable(_Server):
+    """In a database server."""
+
+    def __init__(self, server: PostgresServer | MariaDbServer, channel: str | None) -> None:
+        super().__init__(server)
+        self._channel = channel
+        server.run(_TABLE)
+
+    def make(self) -> Discoverer:
+        interval = INTERVAL if self._channel is None else "1s"
+        options = SqlTableOptions(url=self.server.url, interval=interval, channel=self._channel, timeout=TIMEOUT)
+        return center.create_sql(options, "place", context(Path("/")))
+
+    def hold(self, content: Mapping[str, str]) -> None:
+        notify = [f"notify {self._channel}"] if self._channel is not None else []
+        self.server.run("; ".join([*_statements(content), *notify]))
+
+    def stop(self) -> None:
+        self.server.kill()  # asked to end, PostgreSQL waits for those who are connected
+        self._stopped = True
+
+
+class _SqliteTable(HeldPlace):
+    can_pause = False
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._file = folder, folder / "data" / "settings.db"
+        self._file.parent.mkdir()
+        self._run(_TABLE)
+
+    def make(self) -> Discoverer:
+        options = SqlTableOptions(url="sqlite:///data/settings.db", interval=INTERVAL, timeout=TIMEOUT)
+        return center.create_sql(options, "place", context(self._folder))
+
+    def hold(self, content: Mapping[str, str]) -> None:
+        self._run(*_statements(content))
+
+    def _run(self, *statements: str) -> None:
+        with closing(sqlite3.connect(self._file, isolation_level=None)) as connection:
+            for statement in statements:
+                connection.execute(statement)
+
+    def stop(self) -> None:
+        shutil.move(self._file.parent, self._folder / "away")
+
+    def start(self) -> None:
+        if not self._file.parent.exists():
+            shutil.move(self._folder / "away", self._file.parent)
+
+
 @contextmanager
 def folder(path: Path) -> Iterator[HeldPlace]:
     yield _Folder(path)
@@ -219,10 +282,46 @@ def redis_hash_with_channel(path: Path) -> Iterator[HeldPlace]:
         yield _RedisHash(server, "changes")
 
 
+@contextmanager
+def sqlite_table(path: Path) -> Iterator[HeldPlace]:
+    yield _SqliteTable(path)
+
+
+@contextmanager
+def postgres_table(_path: Path) -> Iterator[HeldPlace]:
+    with _running(PostgresServer()) as server:
+        yield _SqlTable(server, None)
+
+
+@contextmanager
+def postgres_table_with_channel(_path: Path) -> Iterator[HeldPlace]:
+    with _running(PostgresServer()) as server:
+        yield _SqlTable(server, "changes")
+
+
+@contextmanager
+def mariadb_table(_path: Path) -> Iterator[HeldPlace]:
+    with _running(MariaDbServer()) as server:
+        yield _SqlTable(server, None)
+
+
+@contextmanager
+def _running(server: Database) -> Iterator[Database]:
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
+
+
 KINDS: tuple[Callable[[Path], AbstractContextManager[HeldPlace]], ...] = (
     folder,
     manifest_list,
     http_document,
     redis_hash,
     redis_hash_with_channel,
+    sqlite_table,
+    postgres_table,
+    postgres_table_with_channel,
+    mariadb_table,
 )

@@ -126,7 +126,11 @@ def test_of_what_has_changed_only_that_is_sent(shelf: Shelf) -> None:
     before = len(shelf.requests)
     shelf.documents["/fleet/b.js"] = b"22"
     assert scan(found) == {"a.js": b"1", "b.js": b"22"}
-    assert {asked.path: asked.status for asked in since(shelf, before)} == {LIST: 304, "/fleet/a.js": 304, "/fleet/b.js": 200}
+    assert {asked.path: asked.status for asked in since(shelf, before)} == {
+        LIST: 304,
+        "/fleet/a.js": 304,
+        "/fleet/b.js": 200,
+    }
 
 
 def test_a_server_without_etags_is_asked_by_time(shelf: Shelf) -> None:

@@ -130,7 +130,7 @@ def _handler(shelf: Shelf) -> type[BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.1"
         timeout = 10
 
-        def do_GET(self) -> None:  # noqa: N802 - the name that the base class calls
+        def do_GET(self) -> None:
             answer = shelf.answer(self.path, {name.lower(): value for name, value in self.headers.items()})
             self.send_response_only(answer.status)
             headers = {"Content-Length": str(len(answer.body)), "Date": formatdate(shelf.now, usegmt=True)}

@@ -233,7 +233,7 @@ class Site:
                 self.end_headers()
                 self.wfile.write(reply.body if self.command != "HEAD" else b"")
 
-            do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_REPORT = _reply  # noqa: N815
+            do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_REPORT = _reply  # noqa: N815
 
         server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
         server.daemon_threads = True

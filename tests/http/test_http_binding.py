@@ -78,8 +78,10 @@ def site() -> Iterator[Site]:
 SENT = {
     "get": ("http.get(url + '/a?b=1').json()", {"method": "GET", "path": "/a?b=1", "body": ""}),
     "params": (
-        "http.get(url + '/a?b=1', params={'q': ['x y', 2], 'on': True, 'no': None}).json()"
-        " | http.get(url + '/a?b=1', {params: {q: ['x y', 2], on: true, no: null}}).json()",
+        (
+            "http.get(url + '/a?b=1', params={'q': ['x y', 2], 'on': True, 'no': None}).json()"
+            " | http.get(url + '/a?b=1', {params: {q: ['x y', 2], on: true, no: null}}).json()"
+        ),
         {"path": "/a?b=1&q=x+y&q=2&on=true"},
     ),
     "json": (
@@ -106,8 +108,10 @@ SENT = {
     "delete": ("http.delete(url).json()", {"method": "DELETE"}),
     "request": ("http.request('report', url).json()", {"method": "REPORT"}),
     "headers": (
-        "http.post(url, text='<a/>', headers={'Content-Type': 'text/xml', 'X-N': 7}).json()"
-        " | http.post(url, {text: '<a/>', headers: {'Content-Type': 'text/xml', 'X-N': 7}}).json()",
+        (
+            "http.post(url, text='<a/>', headers={'Content-Type': 'text/xml', 'X-N': 7}).json()"
+            " | http.post(url, {text: '<a/>', headers: {'Content-Type': 'text/xml', 'X-N': 7}}).json()"
+        ),
         {"content-type": "text/xml", "x-n": "7", "user-agent": "trimtab"},
     ),
     "auth": (

@@ -1,0 +1,63 @@
+"""``SQLConnection``: a database by its JDBC address, with every value as text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trimtab.api import CallError
+from trimtab.plugins.lofka.own import Connection, Connections
+from trimtab.plugins.lofka.reach import SQL
+from trimtab.plugins.lofka.texts import rows_as_text
+from trimtab.plugins.sql.options import SqlOptions
+
+if TYPE_CHECKING:
+    from trimtab.plugins.sql.session import Session
+
+Answer = dict[str, Any]
+
+
+class SqlConnection(Connection):
+    """What a script's ``SQLConnection`` holds. Connects when it is first used; every statement is committed at once."""
+
+    methods = frozenset({"query", "exec", "close"})
+
+    def __init__(self, connections: Connections, setting: Mapping[str, Any], timeout: float) -> None:
+        from trimtab.plugins.sql.resource import create_resource
+
+        uri = setting.get("uri")
+        if not isinstance(uri, str):
+            raise TypeError("SQLConnection: expected uri as text, such as jdbc:mysql://host:3306/database")
+        options = SqlOptions(url=uri, user=setting.get("user"), password=setting.get("password"), timeout=timeout)
+        addresses = SQL.addresses(options)
+        name = f"sql.{next(iter(addresses), 'database')}"
+        connections.reach.require(SQL, options)
+        super().__init__(connections, create_resource(options, name, Path()), name)
+
+    def query(self, sql: str) -> Answer:
+        """Return ``{result, sql, columns, cols, rows}``: the rows as objects of texts, and what there is of them."""
+        return self._run("query", sql, lambda session: _answer(session, sql), _described(sql, [], []))
+
+    def exec(self, sql: str) -> None:
+        """Run a statement; rows that it returns are dropped."""
+        self._run("exec", sql, lambda session: session.execute(sql), 0)
+
+    def _run(self, method: str, sql: str, work: Callable[[Session], Any], rehearsed: Any) -> Any:
+        return self._opened().call(method, (sql,), lambda resource: resource.run(work), rehearsed)
+
+
+def _answer(session: Session, sql: str) -> Answer:
+    def read(result: Any) -> Answer:
+        if not result.returns_rows:
+            raise CallError("SqlError", "query: expected a statement that returns rows, got none; use exec")
+        columns = [column[0] for column in result.cursor.description]
+        rows = [dict(zip(columns, row, strict=True)) for row in rows_as_text(result.cursor)]
+        return _described(sql, columns, rows)
+
+    with session._running(sql, None) as result:  # noqa: SLF001
+        return read(result)
+
+
+def _described(sql: str, columns: list[str], rows: list[dict[str, str | None]]) -> Answer:
+    return {"result": rows, "sql": sql, "columns": columns, "cols": len(columns), "rows": len(rows)}
