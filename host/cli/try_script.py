@@ -93,7 +93,8 @@ class _Printer:
 
     def summary(self) -> None:
         if not self._as_json:
-            print(f"{self._emitted} values emitted, {self._calls} calls, {self.failures} failures", file=sys.stderr)
+            calls = f"{self._calls} calls, " if self._calls else ""
+            print(f"{self._emitted} values emitted, {calls}{self.failures} failures", file=sys.stderr)
 
     def _note(self, document: Mapping[str, object], text: str) -> None:
         if self._as_json:

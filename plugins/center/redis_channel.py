@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from typing import Any, Self
 
@@ -12,16 +12,16 @@ from redis.exceptions import RedisError
 from trimtab.api import OutsideError
 from trimtab.plugins.center.notices import Subscription
 from trimtab.plugins.redis.address import Address, Form
-from trimtab.plugins.redis.clients import make_async_client
+from trimtab.plugins.redis.clients import connected
 from trimtab.plugins.redis.errors import failure
 
 
 class Channel(Subscription):
     """One connection that has subscribed to a channel. Made with :meth:`subscribe`."""
 
-    def __init__(self, client: Any) -> None:
-        self._client = client
-        self._messages = client.pubsub(ignore_subscribe_messages=False)
+    def __init__(self, messages: Any, stack: AsyncExitStack) -> None:
+        self._messages = messages
+        self._stack = stack
 
     @classmethod
     async def subscribe(cls, address: Address, seconds: float, channel: str) -> Self:
@@ -39,18 +39,13 @@ class Channel(Subscription):
 
     @classmethod
     async def _at(cls, address: Address, seconds: float, channel: str) -> Self:
-        subscription = cls(make_async_client(address, seconds))
-        try:
-            await subscription._begin(channel, seconds)
-        except BaseException:
-            await subscription.close()
-            raise
-        return subscription
-
-    async def _begin(self, channel: str, seconds: float) -> None:
-        await self._messages.subscribe(channel)
-        if await self._messages.get_message(timeout=seconds) is None:
-            raise exceptions.TimeoutError
+        async with AsyncExitStack() as stack:
+            client = await stack.enter_async_context(connected(address, seconds))
+            messages = await stack.enter_async_context(client.pubsub())
+            await messages.subscribe(channel)
+            if await messages.get_message(timeout=seconds) is None:
+                raise exceptions.TimeoutError
+            return cls(messages, stack.pop_all())
 
     async def heard(self, seconds: float) -> None:
         """See :class:`Subscription`. Several messages that have come are heard as one."""
@@ -64,6 +59,4 @@ class Channel(Subscription):
     async def close(self) -> None:
         """See :class:`Subscription`."""
         with suppress(RedisError, OSError):
-            await self._messages.aclose()
-        with suppress(RedisError, OSError):
-            await self._client.aclose()
+            await self._stack.aclose()

@@ -13,7 +13,7 @@ from trimtab.plugins.center.options import RedisHashOptions
 from trimtab.plugins.center.redis_channel import Channel
 from trimtab.plugins.center.values import artifact, from_text, nested
 from trimtab.plugins.manifest.polled import Place
-from trimtab.plugins.redis.clients import make_async_client
+from trimtab.plugins.redis.clients import connected
 from trimtab.plugins.redis.errors import failure
 
 
@@ -37,7 +37,7 @@ class RedisHash(Place):
         if self._ear is not None:
             await self._ear.listen()
         with self._errors(f"to answer HGETALL {self._key}"):
-            async with make_async_client(self._address, self._timeout) as client:
+            async with connected(self._address, self._timeout) as client:
                 fields: dict[bytes, bytes] = await client.hgetall(self._key)
         if not fields:
             raise self._failure(f"to have the hash {self._key}", "no such key; the settings stay as they were")

@@ -27,7 +27,9 @@ class Statements(ScriptObject):
     """What runs statements: a database, or a transaction."""
 
     @abstractmethod
-    def _run(self, method: str, arguments: tuple[Any, ...], work: Callable[[Session], Result], rehearsed: Result) -> Result:
+    def _run(
+        self, method: str, arguments: tuple[Any, ...], work: Callable[[Session], Result], rehearsed: Result
+    ) -> Result:
         """Call ``work`` with a connection."""
 
     def query(self, sql: str, params: Params = None) -> list[dict[str, Any]]:
@@ -63,7 +65,9 @@ class Database(Statements):
     def __init__(self, caller: Caller) -> None:
         self._caller = caller
 
-    def _run(self, method: str, arguments: tuple[Any, ...], work: Callable[[Session], Result], rehearsed: Result) -> Result:
+    def _run(
+        self, method: str, arguments: tuple[Any, ...], work: Callable[[Session], Result], rehearsed: Result
+    ) -> Result:
         def run(resource: SqlResource) -> Result:
             return resource.atomically(work) if method == "executeMany" else resource.run(work)
 
@@ -102,7 +106,9 @@ class Transaction(Statements, Scope):
         self._caller = caller
         self._session = session
 
-    def _run(self, method: str, arguments: tuple[Any, ...], work: Callable[[Session], Result], rehearsed: Result) -> Result:
+    def _run(
+        self, method: str, arguments: tuple[Any, ...], work: Callable[[Session], Result], rehearsed: Result
+    ) -> Result:
         return self._caller.call(method, arguments, lambda _: work(self._there()), rehearsed)
 
     def commit(self) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import select
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, Engine, NullPool, URL, create_engine
+from sqlalchemy import URL, Connection, Dialect, Engine, NullPool, create_engine
 
 from trimtab.plugins.sql.deadline import Deadline
-from trimtab.plugins.sql.placeholders import MYSQL, SQLITE, SQLSERVER, STANDARD, Syntax
+from trimtab.plugins.sql.placeholders import MYSQL, SQLITE, SQLSERVER, STANDARD
 from trimtab.plugins.sql.statements import Binder
 from trimtab.plugins.sql.trouble import Trouble, connection_lost, of_state
 
@@ -83,6 +83,3 @@ def is_quiet(descriptor: int) -> bool:
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     return not poll.poll(0)
-
-
-MakeFlavor = Callable[[URL, Deadline], Flavor]

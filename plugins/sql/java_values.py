@@ -11,7 +11,6 @@ import jpype
 import msgspec
 
 _LONG = range(-(2**63), 2**63)
-_TZ_TYPES = frozenset({"timestamptz"})
 
 
 class Setter:

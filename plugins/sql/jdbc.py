@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import jpype
 import jpype.dbapi2
@@ -30,6 +32,7 @@ JVM_OPTIONS = (
 GRACE = 0.25
 """Seconds that the server has to say that a statement took too long before the connection is given up."""
 
+_PASSWORD = re.compile(r"[?&;]password=([^&;]+)", re.IGNORECASE)
 _SYNTAXES = {"mariadb": MYSQL, "mysql": MYSQL, "postgresql": POSTGRESQL, "sqlite": SQLITE, "sqlserver": SQLSERVER}
 
 
@@ -53,7 +56,7 @@ class JdbcFlavor(Flavor):
     """Java's drivers block without looking at signals, so the deadline is theirs, and the socket's."""
 
     def __init__(self, options: JavaOptions, deadline: Deadline) -> None:
-        super().__init__(make_url("jdbc://").set(password=options.password), deadline)
+        super().__init__(make_url("jdbc://").set(password=options.password or _password_in(options.url)), deadline)
         self._options = options
 
     def make_engine(self) -> Engine:
@@ -62,7 +65,7 @@ class JdbcFlavor(Flavor):
         driver = JavaDriver(self._options, self.deadline.seconds)
         return Engine(NullPool(driver.connect), JdbcDialect(dbapi=jpype.dbapi2), self.url)
 
-    def binder(self, dialect: Dialect) -> Binder:
+    def binder(self, dialect: Dialect) -> Binder:  # noqa: ARG002 - Java's drivers have one style
         """See :class:`Flavor`."""
         question = "??" if self._options.kind == "postgresql" else "?"
         return Binder(_SYNTAXES.get(self._options.kind, STANDARD), "qmark", question=question)
@@ -72,12 +75,13 @@ class JdbcFlavor(Flavor):
         thrown = _thrown(error)
         if thrown is None:
             return super().trouble(error)
-        message = str(thrown.getMessage())
+        message = str(thrown.getMessage()).partition("\n")[0]  # further lines tell values
         state = None if thrown.getSQLState() is None else str(thrown.getSQLState())
         trouble = of_state(state, message)
         if isinstance(thrown, jpype.JClass("java.sql.SQLRecoverableException")):
             trouble = connection_lost(message, state)
-        if self.deadline.has_passed() and trouble.lost or isinstance(thrown, jpype.JClass("java.sql.SQLTimeoutException")):
+        is_late = trouble.lost and self.deadline.has_passed()
+        if is_late or isinstance(thrown, jpype.JClass("java.sql.SQLTimeoutException")):
             return timed_out(self.deadline.seconds)
         return trouble
 
@@ -179,6 +183,11 @@ def start_java() -> None:
         jpype.startJVM(*JVM_OPTIONS, convertStrings=False)
     except (jpype.JVMNotFoundException, OSError) as error:
         raise ValueError(f"expected Java for a JDBC driver, got none ({error}); install a Java runtime") from None
+
+
+def _password_in(url: str) -> str | None:
+    found = _PASSWORD.search(url)
+    return found and unquote(found[1])
 
 
 def _run(command: Any) -> None:

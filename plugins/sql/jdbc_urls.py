@@ -51,7 +51,9 @@ def read_jdbc_url(text: str) -> URL:
     kind, _, rest = text.removeprefix("jdbc:").partition(":")
     reader = _READERS.get(kind)
     if reader is None:
-        _fail(f"a JDBC URL of {', '.join(sorted(_READERS))}", f"jdbc:{kind}; name its driver and jar to go through Java")
+        _fail(
+            f"a JDBC URL of {', '.join(sorted(_READERS))}", f"jdbc:{kind}; name its driver and jar to go through Java"
+        )
     return reader(rest)
 
 

@@ -63,13 +63,22 @@ class SqlOptions(DatabaseOptions, frozen=True):
     ] = None
     jar: Annotated[
         Text | list[Text] | None,
-        Meta(description="The files of the JDBC driver, relative to the configuration file.", extra={"default": "none"}),
+        Meta(
+            description="The files of the JDBC driver, relative to the configuration file.", extra={"default": "none"}
+        ),
     ] = None
 
 
 class SqlSinkOptions(DatabaseOptions, frozen=True, kw_only=True):
     """What a sink must and may be told: a table or a statement."""
 
+    timeout: Annotated[
+        str | int | float,
+        Meta(
+            description="How long a connection, or the statement for one batch, may take.",
+            extra={"expected": _TIMEOUT, "check": check_timeout},
+        ),
+    ] = "10s"
     table: Annotated[
         TableName | None,
         Meta(

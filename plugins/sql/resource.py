@@ -120,7 +120,7 @@ def _java_flavor(options: SqlOptions, folder: Path) -> Flavor:
     from trimtab.plugins.sql.jdbc import JavaOptions, JdbcFlavor
 
     if options.driver is None or options.jar is None or not options.url.startswith("jdbc:"):
-        raise ValueError("expected url = \"jdbc:...\", driver and jar together, got only some; add the missing ones")
+        raise ValueError('expected url = "jdbc:...", driver and jar together, got only some; add the missing ones')
     jars = [options.jar] if isinstance(options.jar, str) else options.jar
     paths = tuple(folder / jar for jar in jars)
     for path in paths:

@@ -60,7 +60,7 @@ class Session:
     def execute(self, sql: str, params: Params = None) -> int:
         """Return the number of affected rows, or of those that the statement returned."""
         with self._running(sql, params) as result:
-            return len(result.fetchall()) if result.returns_rows else max(0, result.rowcount)
+            return len(result.fetchall()) if result.returns_rows else _count(result)
 
     def insert(self, sql: str, params: Params = None) -> dict[str, Any]:
         """Return the number of new rows, and the key that the database made."""
@@ -69,7 +69,7 @@ class Session:
                 rows = result.fetchall()
                 return {"rows": len(rows), "key": from_driver(rows[0][0]) if rows else None}
             key = result.lastrowid if self._connections.flavor.knows_last_key else None
-            return {"rows": max(0, result.rowcount), "key": key or None}
+            return {"rows": _count(result), "key": key or None}
 
     def execute_many(self, sql: str, sets: Iterable[Params]) -> int:
         """Run a statement with each set of values. Returns the number of affected rows."""
@@ -77,7 +77,19 @@ class Session:
         if not values:
             return 0
         with self._guarded(sql):
-            return max(0, self._connection.exec_driver_sql(statement, values).rowcount)
+            return _count(self._connection.exec_driver_sql(statement, values))
+
+    def insert_statement(self, table: str, columns: Sequence[str]) -> str:
+        """Return the statement that inserts one row; names are quoted, whatever they hold."""
+        quote = self._connection.dialect.identifier_preparer.quote_identifier
+        name = ".".join(quote(part) for part in table.split("."))
+        if not columns:
+            raise ValueError(f"expected an object with keys, the columns of {table}, got an empty one")
+        return f"insert into {name} ({', '.join(map(quote, columns))}) values ({', '.join('?' * len(columns))})"  # noqa: S608
+
+    def names(self, sql: str) -> frozenset[str]:
+        """Return the names of the values that a statement takes."""
+        return self._connections.binder.names(sql)
 
     def stream(self, sql: str, params: Params, page: int) -> Stream:
         """Return the rows, to be read page by page."""
@@ -133,9 +145,9 @@ class Session:
         with self._guarded(None):
             return self._connection.begin_nested()
 
-    def end_savepoint(self, savepoint: NestedTransaction, *, keep: bool) -> None:
+    def end_savepoint(self, savepoint: NestedTransaction | None, *, keep: bool) -> None:
         """Commit or roll back a transaction inside the transaction."""
-        if not self._broken:
+        if savepoint is not None and not self._broken:
             with self._guarded(None):
                 savepoint.commit() if keep else savepoint.rollback()
 
@@ -197,6 +209,11 @@ class Stream:
         session, self._session = self._session, None
         if session is not None:
             session.abandon()
+
+
+def _count(result: Result) -> int:
+    """Return the affected rows as a plain number; drivers say -1 where none can be, and Java has numbers of its own."""
+    return max(0, int(result.rowcount))
 
 
 def _origin(error: Exception) -> BaseException:

@@ -23,7 +23,7 @@ _BUSY = frozenset({"SQLITE_BUSY", "SQLITE_LOCKED"})
 
 
 class SqliteFlavor(Flavor):
-    """A file in WAL mode. Transactions take the write lock when they begin, so that none fails halfway for want of it."""
+    """A file in WAL mode. A transaction takes the write lock when it begins, so that it does not fail halfway."""
 
     knows_last_key = True
     _struck: BaseException | None = None

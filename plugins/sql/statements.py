@@ -55,6 +55,10 @@ class Binder:
             raise ValueError("expected sets of values of one form, got lists of several lengths; run them one by one")
         return (texts.pop() if texts else ""), [one.values for one in bound]
 
+    def names(self, sql: str) -> frozenset[str]:
+        """Return the names of the values that a statement takes."""
+        return frozenset(piece.text for piece in self._pieces(sql) if piece.kind is Kind.NAME)
+
     def _pieces(self, sql: str) -> list[Piece]:
         if not isinstance(sql, str):
             raise TypeError(f"expected a statement as text, got {type(sql).__name__}")
@@ -118,9 +122,7 @@ def _by_position(pieces: list[Piece], params: Sequence[Any], *, strict: bool) ->
     wanted = sum(piece.kind is Kind.POSITION for piece in pieces)
     names = [piece.text for piece in pieces if piece.kind is Kind.NAME]
     if wanted != len(params):
-        raise ValueError(
-            f"expected {wanted} values, one for each ?, got {len(params)}; the operator ? is written ??"
-        )
+        raise ValueError(f"expected {wanted} values, one for each ?, got {len(params)}; the operator ? is written ??")
     if strict and names:
         raise ValueError(f"expected values for {_listed(names)}, got none; give them as an object")
     values = iter(params)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from enum import Enum
 from typing import Any
 from uuid import UUID
 
@@ -29,9 +30,17 @@ def to_parameter(value: Any) -> Any:
         return str(value)
     if isinstance(value, Mapping):
         return msgspec.json.encode(value).decode()
-    for base in (bool, int, float, str, bytes, Decimal, datetime, date, time):
-        if isinstance(value, base):  # of a subclass: an enum, a number of some library
-            return base(value) if base in {int, float, str, bytes} else value
+    match value:
+        case Enum():
+            return to_parameter(value.value)
+        case int():
+            return int(value)
+        case float():
+            return float(value)
+        case str():
+            return str(value)
+        case Decimal() | date() | time():
+            return value
     raise TypeError(
         f"expected a value that a database can hold (text, number, boolean, null, bytes, date, object), "
         f"got {type(value).__name__}"
@@ -55,11 +64,13 @@ def from_driver(value: Any) -> Any:
 
 def _from_timedelta(value: timedelta) -> time | str:
     """Return the time of day that some drivers mean by it; beyond a day it is text: ``-30:00:00.5``."""
+    hours, rest = divmod(abs(value), timedelta(hours=1))
+    minutes, rest = divmod(rest, timedelta(minutes=1))
+    seconds, rest = divmod(rest, timedelta(seconds=1))
+    clock = time(hours % 24, minutes, seconds, rest.microseconds)
     if timedelta(0) <= value < _DAY:
-        return (datetime.min + value).time()
-    seconds, sign = abs(value), "-" if value < timedelta(0) else ""
-    hours, rest = divmod(seconds, timedelta(hours=1))
-    return f"{sign}{hours}:{(datetime.min + rest).time().isoformat()[3:]}"
+        return clock
+    return f"{'-' if value < timedelta(0) else ''}{hours}:{clock.isoformat()[3:]}"
 
 
 def rows_of(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[Row]:
@@ -76,7 +87,3 @@ def unique(names: Iterable[str]) -> list[str]:
             free, number = f"{name}_{number}", number + 1
         found[free] = None
     return list(found)
-
-
-Adapt = Callable[[Any], Any]
-"""Makes of a plain value what one driver takes."""

@@ -85,7 +85,8 @@ class Method:
         else:
             number = f"{most or 'no'}" if self.required == most else f"{self.required} to {most}"
         word = "argument" if number.endswith("1") else "arguments"
-        return f"{self.shown}: expected {number} {word}{names and f' ({", ".join(names)})' or ''}, got {count}"
+        listed = f" ({', '.join(names)})" if names else ""
+        return f"{self.shown}: expected {number} {word}{listed}, got {count}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,6 @@ class Shape:
             for name, attribute in attributes.items()
         }
         description = {
-            "number": number,
             "methods": [_shown(name) for name in sorted(plain - {CALL})],
             "callable": CALL in plain,
             "scopes": [_shown(name) for name in owner.scopes],

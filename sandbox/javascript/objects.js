@@ -146,14 +146,11 @@
   function object(content) {
     const number = content[NUMBER];
     if (content[FRESH]) held.any = true;
-    return (wrapped[number] ??= make(number, shapeOf(content[SHAPE]), content));
+    return (wrapped[number] ??= make(number, content));
   }
 
-  function shapeOf(described) {
-    return typeof described === "number" ? shapes[described] : (shapes[described.number] = described);
-  }
-
-  function make(number, shape, content) {
+  function make(number, content) {
+    const shape = (shapes[content[SHAPE]] ??= result(call("shape\n" + content[SHAPE])));
     const { methods, scopes, fields } = shape;
     const target = shape.callable ? method(number, CALL) : {};
     for (let i = 0; i < methods.length; i++) put(target, methods[i], method(number, methods[i]));
@@ -217,7 +214,7 @@
 
   function rolledBack(number, error) {
     try {
-      call("rollback\n" + number);
+      call("end\n" + number);
     } catch {
       // no memory is left to ask; Python does it when the interpreter is left
     }
@@ -240,7 +237,7 @@
       return ended ? { value: undefined, done: true } : { value: page[at++], done: false };
     };
     const close = () => {
-      if (!ended) call("close\n" + number);
+      if (!ended) call("end\n" + number);
       ended = true;
     };
     const all = { __proto__: iteratorPrototype, next, return: (value) => (close(), { value, done: true }) };

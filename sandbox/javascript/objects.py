@@ -40,17 +40,18 @@ class Objects:
         self._open: dict[int, Scope | Pages] = {}
         self._lasting = False
         self._shapes: dict[type, Shape] = {}
+        self._described: list[Mapping[str, Any]] = []
 
     def answers(self) -> dict[str, Answer]:
         """Return the answers to what objects.js asks, by kind of question."""
         return {
             "object": lambda body: self._answer(self._held[int(body)]),
+            "shape": lambda body: encode(self._described[int(body)]),
             "call": self._call,
             "commit": self._commit,
-            "rollback": self._end,
             "next": self._next_page,
-            "close": self._end,
-            "release": self._release,
+            "end": lambda body: self._end(int(body)),
+            "release": lambda _body: self.release(),
         }
 
     @contextmanager
@@ -69,8 +70,8 @@ class Objects:
 
     def release(self) -> None:
         """Let go of what was made for an event: nothing of the script is running any more."""
-        while self._open:
-            self._finish(*self._open.popitem())
+        for number in reversed(self._open.copy()):
+            self._end(number)
         while self._passing:
             number = self._passing.pop()
             identity = id(self._held.pop(number, None))
@@ -105,21 +106,11 @@ class Objects:
         try:
             page = pages.next_page()
         except Exception:
-            self._end(body)
+            self._end(int(body))
             raise
         if not page:
-            self._end(body)
+            self._end(int(body))
         return encode(page)
-
-    def _end(self, body: bytes) -> None:
-        """Roll a scope back, or close pages, unless that has been done."""
-        thing = self._open.get(int(body))
-        if thing is not None:
-            self._forget(int(body))
-            self._finish(int(body), thing)
-
-    def _release(self, _body: bytes) -> None:
-        self.release()
 
     # --- objects ---
 
@@ -127,10 +118,15 @@ class Objects:
         if not isinstance(result, ScriptObject):
             return encode(result)
         number, fresh = self._number(result)
-        shape = self._shapes.get(type(result))
-        described: Any = shape.number if shape else self._new_shape(result).description
         fields = [getattr(result, name) for name in result.fields]
-        return encode_as(Kind.OBJECT, [number, described, fresh, *fields])
+        return encode_as(Kind.OBJECT, [number, self._shape(result).number, fresh, *fields])
+
+    def _shape(self, thing: ScriptObject) -> Shape:
+        shape = self._shapes.get(type(thing))
+        if shape is None:
+            shape = self._shapes[type(thing)] = Shape.of(thing, len(self._described))
+            self._described.append(shape.description)
+        return shape
 
     def _number(self, thing: ScriptObject) -> tuple[int, bool]:
         """Return the number of an object, and whether it is new and to be released."""
@@ -138,17 +134,13 @@ class Objects:
         if number is not None and self._known.get(number) is thing:
             return number, False
         number = next(self._next)
-        self._held[number] = self._known[number] = thing
-        self._numbers[id(thing)] = number
         if isinstance(thing, Scope | Pages):
             self._open[number] = thing
+        self._held[number] = self._known[number] = thing
+        self._numbers[id(thing)] = number
         if not self._lasting:
             self._passing.append(number)
         return number, True
-
-    def _new_shape(self, thing: ScriptObject) -> Shape:
-        shape = self._shapes[type(thing)] = Shape.of(thing, len(self._shapes))
-        return shape
 
     def _find(self, number: bytes, name: bytes = b"") -> ScriptObject:
         key = int(number)
@@ -168,11 +160,17 @@ class Objects:
         self._numbers.pop(id(self._known.pop(number, None)), None)
         self._held.pop(number, None)
 
-    def _finish(self, _number: int, thing: Scope | Pages) -> None:
+    def _end(self, number: int) -> None:
+        """Roll a scope back, or close pages, unless that has been done."""
         try:
             with self._limits.running(DEFAULT_TIMEOUT):
-                thing.rollback() if isinstance(thing, Scope) else thing.close()
+                thing = self._open.get(number)
+                self._forget(number)
+                if isinstance(thing, Scope):
+                    thing.rollback()
+                elif thing is not None:
+                    thing.close()
         except BaseException as error:
             if not isinstance(error, Exception) and not self._limits.is_exceeded(error):
                 raise
-            self._complain(f"{type(thing).__name__} could not be ended: {error}")
+            self._complain(f"a scope or pages could not be ended: {error}")

@@ -108,7 +108,7 @@ def _other(value: Any, path: Path, blobs: list[Blob]) -> Any:
 def _key(key: Any) -> str:
     if isinstance(key, bytes):
         return key.decode(errors="replace")
-    return str(msgspec.to_builtins(key))
+    return str.__str__(key) if isinstance(key, str) else str(msgspec.to_builtins(key))
 
 
 def _words(value: bytes) -> list[int]:

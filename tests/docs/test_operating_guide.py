@@ -20,8 +20,8 @@ from trimtab.config import KeyReference, reference
 from trimtab.control.app import create_app
 from trimtab.plugin_manager import Plugins
 
-PAGE = GUIDES / "operating.md"
-SECTIONS = sections(PAGE)
+PAGES = (GUIDES / "operating.md", GUIDES / "discovery.md", *sorted((GUIDES / "bindings").glob("*.md")))
+SECTIONS = {heading: text for page in reversed(PAGES) for heading, text in sections(page).items()}
 
 _VALUE = re.compile(r"['\d]|true$|false$")
 
@@ -56,6 +56,8 @@ def test_every_type_of_source_and_sink_has_a_section_and_every_codec_is_named() 
         assert f'`[sources.NAME]` with `type = "{kind}"`' in SECTIONS
     for kind in plugins.sink_kinds():
         assert f'`[sinks.NAME]` with `type = "{kind}"`' in SECTIONS
+    for kind in plugins.discoverer_kinds():
+        assert f'`[discoverers.NAME]` with `type = "{kind}"`' in SECTIONS
     for codec in plugins.codecs():
         assert f"`{codec}`" in SECTIONS["Codecs"]
 
@@ -118,8 +120,8 @@ def test_every_route_of_the_control_api_is_named(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """A running host that has handled an event."""
-    project = Project(tmp_path_factory.mktemp("operating"), lanes=1)
+    """A running host that has handled an event, with a resource."""
+    project = Project(tmp_path_factory.mktemp("operating"), lanes=1, extra="[resources.http.default]")
     project.save("work.ts", "import { emit } from 'trimtab';\nexport const handle = (e: number) => emit('out', e);\n")
     with running(project):
         project.send(1)
@@ -127,8 +129,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         yield project
 
 
-def fields(document: Any, named: tuple[str, ...] = ("scripts", "lanes", "sources", "sinks")) -> Iterator[str]:
-    """The paths of a status document, with the names of sources and sinks left out."""
+PARTS = ("sources", "sinks", "resources", "settings", "discoverers")
+
+
+def fields(document: Any, named: tuple[str, ...] = (*PARTS, "scripts", "lanes")) -> Iterator[str]:
+    """The paths of a status document, with the names of the parts left out."""
     for name, value in document.items():
         if name not in named:
             yield name

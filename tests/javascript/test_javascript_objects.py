@@ -471,7 +471,7 @@ def test_a_scope_that_cannot_be_committed_is_an_error(lab: Lab) -> None:
 def test_a_scope_that_cannot_be_rolled_back_is_logged_and_the_first_error_counts(lab: Lab) -> None:
     lab.shop.broken = True
     assert lab.error("shop.transaction(() => { throw new Error('first'); })") == "Error: first"
-    assert [entry.message for entry in lab.runner.logged] == ["Basket could not be ended: cannot roll back"]
+    assert [entry.message for entry in lab.runner.logged] == ["a scope or pages could not be ended: cannot roll back"]
 
 
 def test_a_scope_lasts_until_the_promise_of_its_function_settles(lab: Lab) -> None:
@@ -652,11 +652,11 @@ for (const type of [Array, Object, String, Date, Promise, WeakSet, Uint8Array, R
 }
 """
 POLLUTION = """
-for (const name of ["ok", "error", "object", "get", "value", "set", "shape", "methods", "bytes", "toJSON", "callable", "any"]) {
-  Object.prototype[name] = name === "toJSON" ? undefined : 3;
-}
-Object.defineProperty(Array.prototype, 0, { set(value) { stolen.push(value); }, get() { return 5; }, configurable: true });
+Object.defineProperty(Array.prototype, 0, { set(value) { stolen.add(value); }, get() { return 5; }, configurable: true });
 Array.prototype[Symbol.iterator] = function* () { yield "hacked"; };
+for (const name of ["ok", "error", "object", "get", "value", "set", "shape", "methods", "bytes", "callable", "any"].values()) {
+  Object.prototype[name] = 3;
+}
 """
 
 
@@ -671,16 +671,16 @@ def test_a_script_that_spoils_the_built_ins_changes_nothing_for_bindings(lab: La
         emit("out", shop.listing().toArray().length); emit("out", shop("x").ownOne());
         try { shop.fail("x", true); } catch (error) { emit("out", error.name); }
     """
-    assert lab.emitted(body, 1, head=f"const stolen = [];\n{attack}") == [4, 5, 2, 3, 3, "own", "SqlError"]
+    assert lab.emitted(body, 1, head=f"const stolen = new Set();\n{attack}") == [4, 5, 2, 3, 3, "own", "SqlError"]
     assert lab.shop.told == [1, datetime(1970, 1, 1, 0, 0, 0, 5000, tzinfo=UTC), b"\1\2\3", 5, {"a": [1]}]
 
 
 def test_no_script_sees_the_tag_of_values_that_json_lacks(lab: Lab) -> None:
     script = """
         const seen = [];
+        BigInt.prototype.toJSON = function () { return this; };
         Object.defineProperty(Object.prototype, "toJSON", { configurable: true, get() { seen.push(String(this)); } });
         Date.prototype.toJSON = function (key) { seen.push(key); return "x"; };
-        BigInt.prototype.toJSON = function () { return this; };
         const spy = new Proxy({ at: new Date(0) }, { get(target, key) { seen.push(String(key)); return target[key]; } });
         shop.tell(new Date(1), 5n, spy, new Uint8Array(2));
         delete Object.prototype.toJSON;

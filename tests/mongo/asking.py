@@ -16,7 +16,6 @@ from trimtab.testing.scripts import ScriptRunner
 DATABASE = "tests"
 
 _PYTHON = """
-import json
 from trimtab import emit, mongo
 
 timeout = 10
@@ -47,7 +46,7 @@ export function handle(event) {{
 """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass
 class Refusal(Exception):
     """The error that the script has caught."""
 
@@ -62,6 +61,8 @@ class Asker:
 
     def __init__(self, language: str, options: Mapping[str, Any], collection: str) -> None:
         self.runner = ScriptRunner({"mongo.it": dict(options)})
+        self.calls = 0
+        """How often the last script called the server."""
         self._python = language == "python"
         self._collection = collection
 
@@ -77,15 +78,17 @@ class Asker:
         elif options:
             texts.append(json.dumps(options))
         name = method if self._python else camel_case(method)
-        return self.evaluate(f"collection.{name}({', '.join(texts)}){then}")
+        call = f"collection.{name}({', '.join(texts)}){then}"
+        return self.evaluate(python=call, javascript=call)
 
-    def evaluate(self, call: str) -> Any:
-        """Return what an expression of the script's language gives; ``collection`` is the collection."""
-        template = _PYTHON if self._python else _JAVASCRIPT
+    def evaluate(self, *, python: str, javascript: str) -> Any:
+        """Return what the expression of the script's language gives; ``collection`` is the collection."""
+        template, call = (_PYTHON, python) if self._python else (_JAVASCRIPT, javascript)
         source = template.format(database=DATABASE, collection=self._collection, call=call)
         self.runner.load(**{"ask__py" if self._python else "ask__js": source})
         handled = self.runner.handle({})
         assert not handled.faults, handled.faults
+        self.calls = sum(count.calls for count in handled.calls)
         (outcome,) = handled.emitted
         if "error" in outcome:
             raise Refusal(**outcome["error"])
