@@ -31,7 +31,9 @@ $(VENV)/.dev: $(FILES) setup.cfg
 run: $(VENV)/.run
 	$(BIN)/trimtab run
 
+# Installs the servers that the tests start (as root on Debian), or says how.
 test: $(VENV)/.dev
+	$(BIN)/python -m tests.servers.install
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 check: $(VENV)/.dev

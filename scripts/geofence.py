@@ -1,12 +1,10 @@
-"""An alarm when a vehicle leaves the circle around the depot. Move the depot, save, and watch the alarms change."""
+"""An alarm for every report from inside a fence that a user has drawn."""
 
 import msgspec
 from _geo import distance_km
+from _notify import notify
 
-from trimtab import Context, emit, handler
-
-DEPOT = (52.52, 13.40)
-RADIUS_KM = 15.0
+from trimtab import Context, emit, handler, sql
 
 
 class Position(msgspec.Struct):
@@ -18,9 +16,10 @@ class Position(msgspec.Struct):
 
 
 @handler(source="gps")
-def outside(event: Position, ctx: Context) -> None:
-    distance = distance_km(event.lat, event.lon, *DEPOT)
-    if distance > RADIUS_KM:
-        emit(
-            "alarms", {"alarm": "geofence", "vehicle": event.vehicle_id, "km": round(distance, 1), "at": ctx.timestamp}
-        )
+def inside(event: Position, ctx: Context) -> None:
+    # Asked again for every event, so that a fence holds from the moment when it is stored.
+    for fence in sql("fleet").query("select name, lat, lon, radius_km from fences order by name"):
+        if distance_km(event.lat, event.lon, fence["lat"], fence["lon"]) < fence["radius_km"]:
+            alarm = {"alarm": "geofence", "vehicle": event.vehicle_id, "fence": fence["name"], "at": ctx.timestamp}
+            emit("alarms", alarm)
+            notify(event.vehicle_id, f"{event.vehicle_id} is in {fence['name']}", ctx)

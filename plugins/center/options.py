@@ -11,6 +11,7 @@ from trimtab.plugins.manifest.options import Period
 from trimtab.plugins.redis.options import Place
 from trimtab.plugins.sql.options import DatabaseOptions
 
+Channel = Annotated[str, Meta(min_length=1)]
 Interval = Annotated[Period, Meta(description="How often it is looked at, give or take a tenth.")]
 
 
@@ -22,11 +23,10 @@ class RedisHashOptions(Place, frozen=True, kw_only=True):
     ]
     interval: Interval = "5s"
     channel: Annotated[
-        str | None,
+        Channel | None,
         Meta(
             description="A message on this channel, whatever it says, has the hash looked at at once.",
             extra={"expected": "text that is not empty", "default": "none"},
-            min_length=1,
         ),
     ] = None
     timeout: Annotated[Period, Meta(description="How long connecting may take, and how long one answer.")] = "2s"
@@ -45,11 +45,10 @@ class SqlTableOptions(DatabaseOptions, frozen=True, kw_only=True):
     ] = "select name, value from settings"
     interval: Interval = "5s"
     channel: Annotated[
-        str | None,
+        Channel | None,
         Meta(
             description="PostgreSQL only: a `NOTIFY` on this channel has the query run at once.",
             extra={"expected": "text that is not empty", "default": "none"},
-            min_length=1,
         ),
     ] = None
 

@@ -108,7 +108,7 @@ class Client:
         with self._pool(sending.url.scheme).stream(
             sending.method,
             _core_url(sending.url),
-            headers=[(name.encode("ascii"), value.encode("ascii")) for name, value in sending.headers.items()],
+            headers=[(b"host", sending.url.netloc), *_encoded(sending.headers)],
             content=sending.body,
             extensions={"timeout": dict.fromkeys(("connect", "read", "write"), sending.ends)},
         ) as response:
@@ -165,6 +165,10 @@ class Client:
 
 def _core_url(url: httpx.URL) -> httpcore.URL:
     return httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
+
+
+def _encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
 
 
 def _joined(items: list[tuple[bytes, bytes]]) -> dict[str, str]:

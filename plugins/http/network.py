@@ -29,6 +29,7 @@ class Network(httpcore.NetworkBackend):
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
+        self.resource = policy.resource
         self.ended = False
 
     def connect_tcp(
@@ -96,7 +97,8 @@ class Stream(httpcore.NetworkStream):
             self._socket.settimeout(_left(timeout))
             return Stream(ssl_context.wrap_socket(self._socket, server_hostname=server_hostname), self._network)
         except ssl.SSLCertVerificationError as error:
-            message = f"expected a certificate of {server_hostname}, got one that does not do ({error.verify_message})"
+            expected = f"{self._network.resource}: expected a certificate of {server_hostname}"
+            message = f"{expected}, got one that does not do ({error.verify_message})"
             raise CallError("ConnectionError", f"{message}; set verify to a file with the CA's certificate") from None
         except TimeoutError:
             raise httpcore.ConnectTimeout from None

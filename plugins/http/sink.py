@@ -15,6 +15,7 @@ import httpx
 from trimtab.api import Sink, SinkContext, SinkError, parse_duration
 from trimtab.plugins.http.options import HttpSinkOptions
 from trimtab.plugins.http.retries import Backoff, is_retryable, retry_after
+from trimtab.plugins.http.urls import shown
 
 _EXCERPT = 200
 """Characters of an answer that an error shows."""
@@ -35,8 +36,7 @@ class HttpSink(Sink):
         self._attempts = options.attempts
         self._timeout = parse_duration(options.timeout)
         self._backoff = backoff or Backoff()
-        shown = self._url.copy_with(username=None, password=None, query=None, fragment=None)  # those may hold secrets
-        self._place = f"sink {context.name}: POST {shown}"
+        self._place = f"sink {context.name}: POST {shown(self._url)}"
         # The deadline of a request is asyncio's: httpx knows one for each read, which a slow answer never meets.
         self._client = httpx.AsyncClient(headers=_headers(options), timeout=None, follow_redirects=False)  # noqa: S113
         self._lines = b""

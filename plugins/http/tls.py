@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import ssl
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
 
 import httpx
 
 
 class Trust:
-    """The certificates of one resource, read when they are first needed. ``file``: None for the usual ones."""
+    """The certificates that the servers of one resource must be certified by."""
 
     def __init__(self, file: Path | None) -> None:
-        self._file = file
+        """``file``: in PEM; None for the usual ones, read when they are needed. Raises ``ValueError``."""
+        try:
+            self._own = None if file is None else ssl.create_default_context(cafile=str(file))
+        except OSError as error:
+            raise ValueError(f"verify: expected a file with certificates (PEM), got {str(file)!r} ({error})") from None
 
-    @cached_property
+    @property
     def context(self) -> ssl.SSLContext:
-        """What TLS connections are made with. Raises ``OSError`` where the file cannot be read."""
-        return _usual() if self._file is None else ssl.create_default_context(cafile=str(self._file))
+        """What TLS connections are made with."""
+        return self._own or _usual()
 
 
 @cache

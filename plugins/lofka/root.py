@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 from trimtab.api import Script, ScriptHost
@@ -14,6 +16,13 @@ from trimtab.plugins.lofka.reach import Reach
 from trimtab.plugins.lofka.redis import RedisConnection
 from trimtab.plugins.lofka.sql import SqlConnection
 from trimtab.sandbox.javascript.lofka import Root
+
+_DRIVERS = (
+    (rb"\bRedisCluster\b", "trimtab.plugins.redis.clients"),
+    (rb"\bSQLConnection\b", "trimtab.plugins.sql.resource"),
+    (rb"\bMongoClient\b", "trimtab.plugins.mongo.resource"),
+    (rb"\$|Http\b|\bload\b", "trimtab.plugins.http.resource"),
+)
 
 
 class Lofka(Root):
@@ -27,6 +36,9 @@ class Lofka(Root):
         self._timeout = timeout
         self._connections = Connections(script, host, Reach(host))
         self._requests = Requests(host, script.name, timeout)
+        for name, module in _DRIVERS:
+            if re.search(name, script.source):
+                import_module(module)  # now: when the script runs, its time limit runs too
 
     def close(self) -> None:
         """Close every connection that the script has left open. It may make new ones."""

@@ -90,8 +90,8 @@ class Session:
             except TimeoutError:
                 raise self._failure(url, f"expected a whole answer within {timeout:g} s, got none") from None
             except httpx.RequestError as error:
-                reason = f"expected an answer, got {type(error).__name__} ({error})"
-                raise self._failure(url, reason) from None
+                said = f"{type(error).__name__} ({error})" if str(error) else type(error).__name__
+                raise self._failure(url, f"expected an answer, got {said}") from None
 
     async def _follow(self, asked: httpx.URL, known: _Document | None) -> _Document:
         url = asked

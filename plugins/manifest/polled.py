@@ -13,6 +13,10 @@ _JITTER = 0.1
 """By how much of itself an interval varies, so that many hosts do not ask at the same moment."""
 
 
+_AGAIN = 5.0
+"""Seconds after which a place that could not be read is read again, if that is sooner."""
+
+
 class Place(ABC):
     """An outside system that holds artifacts."""
 
@@ -35,6 +39,7 @@ class PolledDiscoverer(Discoverer):
         self.name = name
         self._place = place
         self._interval = interval
+        self._reached = True
         self._seen: Snapshot | OutsideError | None = None
         """What the last wait ended with, until it is taken."""
 
@@ -51,7 +56,8 @@ class PolledDiscoverer(Discoverer):
 
     async def wait(self) -> None:
         """Return after the interval or after a change, when the place was looked at or could not be."""
-        await self._place.pause(self._interval * random.uniform(1 - _JITTER, 1 + _JITTER))
+        interval = self._interval if self._reached else min(self._interval, _AGAIN)
+        await self._place.pause(interval * random.uniform(1 - _JITTER, 1 + _JITTER))
         self._seen = await self._look()
 
     async def restore(self, name: str, content: bytes | None) -> bool:  # noqa: ARG002
@@ -59,7 +65,10 @@ class PolledDiscoverer(Discoverer):
         return False
 
     async def _look(self) -> Snapshot | OutsideError:
+        self._reached = False
         try:
-            return Snapshot(await self._place.read(), {})
+            snapshot = Snapshot(await self._place.read(), {})
         except OutsideError as error:
             return error
+        self._reached = True
+        return snapshot

@@ -37,6 +37,6 @@ class MongoBinding(ResourceBinding):
 
     name = "mongo"
 
-    def connect(self, caller: Caller, host: ScriptHost) -> Connection:
+    def connect(self, caller: Caller, _host: ScriptHost) -> Connection:
         """See :class:`ResourceBinding`."""
         return Connection(caller)

@@ -33,7 +33,7 @@ class MongoCollection(ScriptObject):
 
     def find(
         self,
-        filter: Any = None,
+        query: Any = None,
         *,
         sort: Any = None,
         skip: int | None = None,
@@ -42,33 +42,33 @@ class MongoCollection(ScriptObject):
         hint: Any = None,
         batch: int = BATCH,
     ) -> Query:
-        """Return the documents that match, read page by page, ``batch`` at a time. No filter: all. Asks nobody yet."""
+        """Return the documents that match, read page by page, ``batch`` at a time. No query: all. Asks nobody yet."""
         options = {"sort": sort, "skip": skip, "limit": limit, "projection": projection, "hint": hint}
-        return Query(self._place, _all(filter), options, _size(batch))
+        return Query(self._place, _all(query), options, _size(batch))
 
     def find_one(
-        self, filter: Any = None, *, sort: Any = None, skip: int | None = None, projection: Any = None, hint: Any = None
+        self, query: Any = None, *, sort: Any = None, skip: int | None = None, projection: Any = None, hint: Any = None
     ) -> Any:
         """Return the first document that matches, None if there is none."""
         options = {"sort": sort, "skip": skip, "projection": projection, "hint": hint}
-        wanted, arguments = to_document(_all(filter), "the filter"), query_options(options)
+        wanted, arguments = to_document(_all(query), "the filter"), query_options(options)
         return self._place.call(
             "findOne",
-            shown(_all(filter), **options),
+            shown(_all(query), **options),
             lambda collection: to_script(collection.find_one(wanted, **arguments)),
             None,
         )
 
-    def count(self, filter: Any = None) -> int:
+    def count(self, query: Any = None) -> int:
         """Return how many documents match."""
-        wanted = to_document(_all(filter), "the filter")
-        return self._place.call("count", (_all(filter),), lambda found: found.count_documents(wanted), 0)
+        wanted = to_document(_all(query), "the filter")
+        return self._place.call("count", (_all(query),), lambda found: found.count_documents(wanted), 0)
 
-    def distinct(self, field: str, filter: Any = None) -> list[Any]:
+    def distinct(self, field: str, query: Any = None) -> list[Any]:
         """Return the values that a field has in the documents that match, each once."""
-        wanted = to_document(_all(filter), "the filter")
+        name, wanted = _name(field), to_document(_all(query), "the filter")
         return self._place.call(
-            "distinct", (field, _all(filter)), lambda found: to_script(found.distinct(_name(field), wanted)), []
+            "distinct", (field, _all(query)), lambda found: to_script(found.distinct(name, wanted)), []
         )
 
     def aggregate(self, pipeline: Any, *, batch: int = BATCH) -> Answer:
@@ -100,49 +100,49 @@ class MongoCollection(ScriptObject):
 
         return self._place.call("insert", (documents,), work, {"inserted": 0, "ids": []})
 
-    def update(self, filter: Any, update: Any, *, one: bool = False, upsert: bool = False) -> dict[str, Any]:
+    def update(self, query: Any, update: Any, *, one: bool = False, upsert: bool = False) -> dict[str, Any]:
         """Change every document that matches, by update operators or a pipeline. Returns
         ``{"matched": n, "modified": n, "upserted": n, "ids": [...]}``, the ids of what was upserted.
 
         ``one``: at most one. ``upsert``: insert what the filter and the update say where none matches.
         """
-        wanted, changed = to_document(filter, "the filter"), change(update, "the update")
+        wanted, changed = to_document(query, "the filter"), change(update, "the update")
 
         def work(collection: Documents) -> dict[str, Any]:
             method = collection.update_one if one else collection.update_many
             return _changed(method(wanted, changed, upsert=upsert))
 
-        return self._place.call("update", shown(filter, update, one=one, upsert=upsert), work, dict(_UNCHANGED))
+        return self._place.call("update", shown(query, update, one=one, upsert=upsert), work, dict(_UNCHANGED))
 
-    def replace(self, filter: Any, document: Any, *, upsert: bool = False) -> dict[str, Any]:
+    def replace(self, query: Any, document: Any, *, upsert: bool = False) -> dict[str, Any]:
         """Put a document in the place of one that matches. Returns as :meth:`update`."""
-        wanted, stored = to_document(filter, "the filter"), replacement(document, "the document")
+        wanted, stored = to_document(query, "the filter"), replacement(document, "the document")
         return self._place.call(
             "replace",
-            shown(filter, document, upsert=upsert),
+            shown(query, document, upsert=upsert),
             lambda collection: _changed(collection.replace_one(wanted, stored, upsert=upsert)),
             dict(_UNCHANGED),
         )
 
-    def upsert(self, filter: Any, data: Any) -> dict[str, Any]:
+    def upsert(self, query: Any, data: Any) -> dict[str, Any]:
         """Set the fields of one document that matches; insert it where none does. Returns as :meth:`update`."""
-        wanted, fields = to_document(filter, "the filter"), replacement(data, "the fields")
+        wanted, fields = to_document(query, "the filter"), replacement(data, "the fields")
         return self._place.call(
             "upsert",
-            (filter, data),
+            (query, data),
             lambda collection: _changed(collection.update_one(wanted, {"$set": fields}, upsert=True)),
             dict(_UNCHANGED),
         )
 
-    def delete(self, filter: Any, *, one: bool = False) -> dict[str, Any]:
+    def delete(self, query: Any, *, one: bool = False) -> dict[str, Any]:
         """Delete every document that matches; ``one``: at most one. Returns ``{"deleted": n}``."""
-        wanted = to_document(filter, "the filter")
+        wanted = to_document(query, "the filter")
 
         def work(collection: Documents) -> dict[str, Any]:
             method = collection.delete_one if one else collection.delete_many
             return {"deleted": method(wanted).deleted_count}
 
-        return self._place.call("delete", shown(filter, one=one), work, {"deleted": 0})
+        return self._place.call("delete", shown(query, one=one), work, {"deleted": 0})
 
     def bulk(self, operations: Any, *, ordered: bool = True) -> dict[str, int]:
         """Do many writes in one call: ``[{"insertOne": {"document": {...}}}, ...]``. Returns
@@ -187,11 +187,12 @@ class MongoCollection(ScriptObject):
 
     def drop_index(self, name: str) -> None:
         """Drop the index of that name. Raises :class:`CallError` where there is none."""
-        return self._place.call("dropIndex", (name,), lambda collection: collection.drop_index(_name(name)), None)
+        index = _name(name)
+        self._place.call("dropIndex", (name,), lambda collection: collection.drop_index(index), None)
 
 
-def _all(filter: Any) -> Any:
-    return {} if filter is None else filter
+def _all(query: Any) -> Any:
+    return {} if query is None else query
 
 
 def _size(batch: int) -> int:

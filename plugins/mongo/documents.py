@@ -50,10 +50,10 @@ class Query(Answer):
 
     methods = Answer.methods | {"sort", "skip", "limit", "projection", "hint"}
 
-    def __init__(self, place: Place, filter: Any, options: Mapping[str, Any], batch: int) -> None:
+    def __init__(self, place: Place, query: Any, options: Mapping[str, Any], batch: int) -> None:
         super().__init__(place, None, batch)
-        self._shown: tuple[Any, dict[str, Any]] = filter, dict(options)
-        self._filter, self._options = to_document(filter, "the filter"), query_options(options)
+        self._shown: tuple[Any, dict[str, Any]] = query, dict(options)
+        self._filter, self._options = to_document(query, "the filter"), query_options(options)
         self._asked = False
 
     def sort(self, keys: Any) -> Self:
@@ -92,8 +92,8 @@ class Query(Answer):
         if self._asked:
             return super().next_page()
         self._asked = True
-        filter, options = self._shown
-        return self._place.call("find", shown(filter, **options), self._ask, [])
+        query, options = self._shown
+        return self._place.call("find", shown(query, **options), self._ask, [])
 
     def _with(self, name: str, value: Any) -> Self:
         if self._asked:

@@ -36,7 +36,9 @@ def call_error(error: PyMongoError, resource: str, timeout: float, servers: Topo
     if isinstance(error, ServerSelectionTimeoutError):
         return _no_server(resource, timeout, servers)
     if error.timeout:
-        return CallError("TimeoutError", f"{resource}: expected an answer within {timeout:g} s, got none", retryable=True)
+        return CallError(
+            "TimeoutError", f"{resource}: expected an answer within {timeout:g} s, got none", retryable=True
+        )
     if isinstance(error, OperationFailure | NotPrimaryError):
         return _refused(error, resource)
     if isinstance(error, ConnectionFailure | ConfigurationError | InvalidOperation):

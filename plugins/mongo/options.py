@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Annotated
 
 import msgspec
@@ -20,16 +21,18 @@ def check_url(url: str) -> None:
     from pymongo import MongoClient
     from pymongo.errors import PyMongoError
 
+    if not url.startswith(("mongodb://", "mongodb+srv://")):
+        raise ValueError(f"expected {_URL}")
     try:
-        MongoClient(url, connect=False).close()
-    except (PyMongoError, TypeError, ValueError) as error:
-        raise ValueError(address_problem(url, error)) from None
-
-
-def address_problem(url: str, error: Exception) -> str:
-    """Return why the driver refuses an address, without the password that may lie in it."""
-    hint = "escape user name and password, or give them as keys of their own"
-    return f"expected {_URL}; {hint if '@' in url else error}"
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # of the driver's, for options that it does not know
+            MongoClient(url, connect=False).close()
+    except (PyMongoError, TypeError, ValueError, UserWarning) as error:
+        # The driver's words may hold a part of the password that lies in the address.
+        reason = "escape user name and password, or give them as keys of their own" if "@" in url else str(error)
+    else:
+        return
+    raise ValueError(f"expected {_URL}; {reason}")
 
 
 def check_timeout(value: str | int | float) -> None:

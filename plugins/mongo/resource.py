@@ -16,7 +16,7 @@ from pymongo.errors import ConfigurationError, InvalidName, PyMongoError
 
 from trimtab.api import CallError, Resource, parse_duration
 from trimtab.plugins.mongo.errors import call_error
-from trimtab.plugins.mongo.options import MongoOptions, address_problem
+from trimtab.plugins.mongo.options import MongoOptions, check_url
 
 Client = MongoClient[dict[str, Any]]
 Documents = Collection[dict[str, Any]]
@@ -35,9 +35,10 @@ class MongoResource(Resource):
         self._options, self._name = options, name
         self._timeout = parse_duration(options.timeout)
         try:
+            check_url(options.url)
             self._client: Client | None = self._make_client()
         except (PyMongoError, TypeError, ValueError) as error:
-            problem = address_problem(options.url, error)
+            problem = str(error)
         else:
             return
         raise CallError("MongoError", f"{name}: {problem}")
@@ -85,7 +86,7 @@ class MongoResource(Resource):
     def _make_client(self) -> Client:
         """Return a client that has not connected to anything, nor begun a thread."""
         milliseconds = max(1, round(self._timeout * 1000))
-        login = {"username": self._options.username, "password": self._options.password}
+        login: dict[str, Any] = {"username": self._options.username, "password": self._options.password}
         return MongoClient(
             self._options.url,
             connect=False,

@@ -65,8 +65,9 @@ class MongoSink(Sink):
         """Store the batch, in a thread. Returns why documents were refused."""
         if not self._batch.writes:
             return []
-        work = lambda collection: _write(collection, self._batch.writes)  # noqa: E731
-        failures = self._resource.run_on(self._options.database, self._options.collection, work)
+        failures = self._resource.run_on(
+            self._options.database, self._options.collection, lambda collection: _write(collection, self._batch.writes)
+        )
         return [failure["errmsg"] for failure in failures if not (again and _is_stored(failure))]
 
 
@@ -80,26 +81,23 @@ class _Batch:
 def _batch(lines: bytes, key: str | None) -> _Batch:
     writes: dict[Any, Write] = {}  # of documents with the same key, the last one stays
     refused = list[str]()
-    for number, line in enumerate(lines.splitlines()):
+    for number, line in enumerate(lines.splitlines(), 1):
         try:
-            document = _document(line)
+            document = to_document(msgspec.json.decode(line), "a value")
             if key is None:
                 writes[number] = InsertOne(_encoded({"_id": ObjectId(), **document}))
             else:
-                writes[_identity(document, key)] = ReplaceOne({key: document[key]}, _encoded(document), upsert=True)
+                identity = _identity(document, key)
+                writes[bson.encode(identity)] = ReplaceOne(identity, _encoded(document), upsert=True)
         except (BSONError, TypeError, ValueError) as error:
-            refused.append(f"value {number + 1}: {error}")
+            refused.append(f"value {number}: {error}")
     return _Batch(list(writes.values()), refused)
 
 
-def _document(line: bytes) -> dict[str, Any]:
-    return to_document(msgspec.json.decode(line), "a value")
-
-
-def _identity(document: Mapping[str, Any], key: str) -> bytes:
+def _identity(document: Mapping[str, Any], key: str) -> dict[str, Any]:
     if key not in document:
         raise ValueError(f"expected the field {key!r} that the sink has as key, got none such")
-    return bson.encode({"": document[key]})
+    return {key: document[key]}
 
 
 def _encoded(document: Mapping[str, Any]) -> RawBSONDocument:

@@ -30,7 +30,7 @@ def to_bson(value: Any) -> Any:
 
 
 def to_document(value: Any, what: str) -> dict[str, Any]:
-    """Return what the driver stores for a script's object. Raises ``TypeError`` that names ``what`` for anything else."""
+    """Return what the driver stores for a script's object. Raises ``TypeError`` with ``what`` for anything else."""
     document = to_bson(value) if isinstance(value, Mapping) else value
     if not isinstance(document, dict):
         raise TypeError(f"expected {what} as an object, got {type(value).__name__}: {str(value)[:80]}")
@@ -52,7 +52,7 @@ def to_script(value: Any) -> Any:
 
 def _object(value: Mapping[str, Any]) -> Any:
     """Convert an object: extended JSON where all of its names say so, else name by name."""
-    first = next(iter(value), None)
+    first = next(iter(value), "")
     if first in _WRAPPERS and value.keys() <= _WRAPPERS[first]:
         try:
             return _unwrap(first, value)
@@ -71,7 +71,7 @@ def _unwrap(first: str, value: Mapping[str, Any]) -> Any:
     return json_util.object_hook(dict(value), _RELAXED)
 
 
-_WRAPPERS: dict[str | None, frozenset[str]] = {
+_WRAPPERS: dict[str, frozenset[str]] = {
     name: frozenset({name})
     for name in (
         "$binary",

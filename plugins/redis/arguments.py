@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-_NO_COMMANDS = frozenset({"bitfield", "digest_local", "register_script"})
-"""Methods of the driver that return no answer of Redis, beside its iterators."""
+_NO_COMMANDS = frozenset({"bitfield", "digest_local", "hello", "register_script", "unwatch", "watch"})
+"""Methods of the driver that do not just send a command and return its answer, beside its iterators."""
 
 _WITH_FIELDS = frozenset({"hset", "hsetex"})
 """Methods whose second argument may be an object of fields; the driver wants it by the name ``mapping``."""

@@ -41,6 +41,10 @@ _HINTS = {
 }
 
 
+DRIVER = (exceptions.RedisError, exceptions.RedisClusterException, OSError, IndexError)
+"""What the driver raises for a Redis that does not do as it should; :func:`failure` knows them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """What happened. ``name``, ``code`` and ``retryable`` are as in :class:`trimtab.api.CallError`."""
@@ -54,7 +58,11 @@ class Failure:
 def failure(error: Exception) -> Failure:
     """Tell what an error of the driver, or of the system below it, means."""
     if isinstance(error, exceptions.AuthenticationError | exceptions.AuthenticationWrongNumberOfArgsError):
-        return Failure("AuthenticationError", f"{error}; see username and password", "WRONGPASS")
+        return Failure(
+            "AuthenticationError", f"{error}; see username and password", getattr(error, "status_code", None)
+        )
+    if isinstance(error, IndexError):  # the driver takes for granted that there is a node
+        return Failure("RedisError", "no node that serves slots", "CLUSTERDOWN", retryable=True)
     code = _code(error)
     if code in _LOGIN:
         return Failure("AuthenticationError", f"{error}; see username and password", code)

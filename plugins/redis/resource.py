@@ -47,7 +47,9 @@ class RedisResource(Resource):
 
         Raises :class:`CallError`; ``TypeError`` and ``ValueError`` for arguments that cannot be meant.
         """
-        from redis.exceptions import DataError, RedisClusterException, RedisError
+        from redis.exceptions import DataError
+
+        from trimtab.plugins.redis.errors import DRIVER
 
         self._drop_broken()
         self._in_call = True
@@ -58,7 +60,7 @@ class RedisResource(Resource):
         except DataError as error:
             self._in_call = False
             raise TypeError(f"{command}: {error}") from None
-        except (RedisError, RedisClusterException, OSError) as error:
+        except DRIVER as error:
             self._in_call = False
             raise self._error(error, command) from None
         self._in_call = False

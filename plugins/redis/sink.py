@@ -5,11 +5,9 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 from typing import Any
 
-from redis import exceptions
-
 from trimtab.api import Sink, SinkContext, SinkError
 from trimtab.plugins.redis.clients import connected
-from trimtab.plugins.redis.errors import failure
+from trimtab.plugins.redis.errors import DRIVER, failure
 from trimtab.plugins.redis.options import RedisSinkOptions
 
 ANSWER_SECONDS = 10.0
@@ -30,7 +28,7 @@ class StreamSink(Sink):
         """See :class:`Sink`. An answer that is lost leaves open whether the values were taken."""
         try:
             await self._add(lines.splitlines())
-        except (exceptions.RedisError, exceptions.RedisClusterException, OSError) as error:
+        except DRIVER as error:
             failed = failure(error)
             message = f"sinks.{self._context.name}: expected Redis ({self._address}) to take entries for "
             message += f"the stream {self._options.stream!r}, got {failed.text}"

@@ -15,7 +15,7 @@ from redis import exceptions
 from trimtab.api import CodecError, Source, SourceContext, SourceError, parse_duration
 from trimtab.plugins.redis.clients import connected
 from trimtab.plugins.redis.entries import Entry, position, record, records, shown
-from trimtab.plugins.redis.errors import failure
+from trimtab.plugins.redis.errors import DRIVER, failure
 from trimtab.plugins.redis.options import RedisSourceOptions
 
 ANSWER_SECONDS = 5.0
@@ -104,7 +104,7 @@ class StreamSource(Source):
         """Once it has worked, whatever happens is no reason to end the host."""
         try:
             yield
-        except (exceptions.RedisError, exceptions.RedisClusterException, OSError) as error:
+        except DRIVER as error:
             failed = failure(error)
             message = f"sources.{self._context.name}: expected Redis ({address}) to give the stream {self._stream!r}"
             raise SourceError(f"{message}, got {failed.text}", retryable=failed.retryable or self._has_worked) from None

@@ -62,15 +62,17 @@ class Getter:
         types = jpype.JClass("java.sql.Types")
         text = _Column(lambda rows, column: rows.getString(column), str)
         raw = _Column(lambda rows, column: rows.getBytes(column), bytes)
+        self._boolean = jpype.JClass("java.lang.Boolean")
+        self._decimal = jpype.JClass("java.math.BigDecimal")
         self._aware = _typed("java.time.OffsetDateTime", datetime.fromisoformat)
         self._json = _Column(lambda rows, column: rows.getString(column), lambda value: msgspec.json.decode(str(value)))
-        self._other = _Column(lambda rows, column: rows.getObject(column), _plain)
+        self._other = _Column(lambda rows, column: rows.getObject(column), self._plain)
         self._by_type: dict[int, _Column] = {
             types.DATE: _typed("java.time.LocalDate", date.fromisoformat),
             types.TIME: _typed("java.time.LocalTime", time.fromisoformat),
             types.TIMESTAMP: _typed("java.time.LocalDateTime", datetime.fromisoformat),
             types.TIMESTAMP_WITH_TIMEZONE: self._aware,
-            types.ARRAY: _Column(lambda rows, column: rows.getArray(column), lambda array: _plain(array.getArray())),
+            types.ARRAY: _Column(lambda rows, column: rows.getArray(column), lambda array: self._plain(array.getArray())),
             **dict.fromkeys((types.CLOB, types.NCLOB, types.SQLXML, types.LONGVARCHAR, types.LONGNVARCHAR), text),
             **dict.fromkeys((types.BLOB, types.BINARY, types.VARBINARY, types.LONGVARBINARY), raw),
         }
@@ -83,6 +85,23 @@ class Getter:
         if name in {"json", "jsonb"}:
             return self._json
         return self._by_type.get(int(meta.getColumnType(index + 1)), self._other)
+
+    def _plain(self, value: Any) -> Any:
+        """Return a Java object as the plain value that it stands for, else as text."""
+        match value:
+            case None:
+                return None
+            case self._boolean():
+                return bool(value)
+            case int():
+                return int(value)
+            case float():
+                return float(value)
+            case self._decimal():
+                return Decimal(str(value.toPlainString()))
+            case jpype.JArray():
+                return [self._plain(inner) for inner in value]
+        return str(value)
 
 
 class _Column:
@@ -106,23 +125,3 @@ def _typed(java: str, parse: Callable[[str], Any]) -> _Column:
             return text
 
     return _Column(lambda rows, column: rows.getObject(column, kind.class_), convert)
-
-
-def _plain(value: Any) -> Any:
-    """Return a Java object as the plain value that it stands for, else as text."""
-    match value:
-        case None:
-            return None
-        case jpype.JBoolean():
-            return bool(value)
-        case jpype.JArray():
-            return bytes(value) if isinstance(value, jpype.JArray(jpype.JByte)) else [_plain(inner) for inner in value]
-        case int():
-            return int(value)
-        case float():
-            return float(value)
-    if isinstance(value, jpype.JClass("java.lang.Boolean")):
-        return bool(value)
-    if isinstance(value, jpype.JClass("java.math.BigDecimal")):
-        return Decimal(str(value.toPlainString()))
-    return str(value)

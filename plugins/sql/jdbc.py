@@ -150,8 +150,8 @@ class JavaDriver:
     def _properties(self) -> Any:
         properties = jpype.JClass("java.util.Properties")()
         given = {"user": self._options.user, "password": self._options.password}
-        if self._options.kind == "postgresql" and "stringtype=" not in self._options.url:
-            given["stringtype"] = "unspecified"  # text may stand for a date, JSON, ... as it does without Java
+        if self._options.kind == "postgresql":  # as it is without Java; the driver prefers what its URL says
+            given |= {"stringtype": "unspecified", "prepareThreshold": "0"}
         for name, value in given.items():
             if value is not None:
                 properties.setProperty(name, value)

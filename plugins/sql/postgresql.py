@@ -36,7 +36,12 @@ class PostgresFlavor(Flavor):
 
     def connect_arguments(self) -> Mapping[str, Any]:
         """See :class:`Flavor`."""
-        return {"connect_timeout": math.ceil(self.deadline.seconds), "fallback_application_name": "trimtab"}
+        return {
+            "connect_timeout": math.ceil(self.deadline.seconds),
+            "fallback_application_name": "trimtab",
+            # A statement that the server has prepared fails for good once somebody adds a column to its table.
+            "prepare_threshold": None,
+        }
 
     def binder(self, dialect: Dialect) -> Binder:
         """See :class:`Flavor`."""

@@ -28,7 +28,7 @@ class JavaScriptEngine(ScriptEngine):
 
     def __init__(self, lofka: MakeRoot | None = None) -> None:
         self._lofka = LofkaMode(lofka) if lofka else None
-        self._prelude = tuple(Path(__file__).with_name(name).read_bytes() for name in ("prelude.js", "objects.js"))
+        self.prelude = tuple(Path(__file__).with_name(name).read_bytes() for name in ("prelude.js", "objects.js"))
         self._typescript = TypeScript()
 
     def load(self, script: Script, libraries: Mapping[str, bytes], host: ScriptHost) -> ScriptInstance:
@@ -39,8 +39,8 @@ class JavaScriptEngine(ScriptEngine):
 
         sources = gather(script.name, script.source, libraries, transpile)
         if self._lofka and self._lofka.takes(sources[script.name]):
-            return self._lofka.load(script, sources, libraries, host, self._prelude)
+            return self._lofka.load(script, sources, libraries, host, self.prelude)
         if host.confined is None:
             host = replace(host, confined=True)
         bindings = {binding.name: binding.bind(script, host) for binding in host.bindings}
-        return JavaScriptInstance(Program(script, sources, libraries, host, bindings, self._prelude))
+        return JavaScriptInstance(Program(script, sources, libraries, host, bindings, self.prelude))

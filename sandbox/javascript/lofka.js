@@ -104,8 +104,17 @@
     const answer = request(url, data);
     return callback ? callback(answer) : answer;
   };
+  // Where it was asked for is told of an error that has no place of the script's own.
   const asynchronous = (request) => (url, data, callback) => {
-    async_execute(() => blocking(request)(url, data, callback));
+    const place = new Error().stack;
+    async_execute(() => {
+      try {
+        blocking(request)(url, data, callback);
+      } catch (error) {
+        if (error instanceof Error) error.stack += place;
+        throw error;
+      }
+    });
   };
 
   const syncHttp = { get: blocking(get), post: blocking(post), getJSON: blocking(getJSON) };

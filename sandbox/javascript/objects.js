@@ -1,6 +1,7 @@
-// Script objects: what bindings are and hand out, as JavaScript sees them. Called by the prelude, before any of the
-// script's code, with `call`, which hands a message to Python, and with the tag that begins every text which stands
-// for something that JSON cannot hold. Nobody can write such a text by chance: the tag is secret.
+// Script objects as JavaScript sees them: what bindings are, and what they hand out.
+//
+// Called by the prelude before any of the script's code, with `call`, which hands a message to Python, and with `tag`,
+// which begins every text that stands for something JSON cannot hold. The tag is secret, so no script writes it.
 (call, tag, isThenable) => {
   "use strict";
 

@@ -14,6 +14,11 @@ from trimtab.sandbox.javascript.interpreter import Answer
 from trimtab.sandbox.javascript.methods import Shape
 from trimtab.sandbox.javascript.values import Kind, decode, encode, encode_as
 
+_CLOSED = (
+    "expected an object that is in use, but this one was closed when its event was done, or the function that it was "
+    "made for; get a new one for each event"
+)
+
 
 class Objects:
     """The script objects that JavaScript knows, by number.
@@ -75,7 +80,7 @@ class Objects:
         while self._passing:
             number = self._passing.pop()
             identity = id(self._held.pop(number, None))
-            if number not in self._known:
+            if number not in self._known:  # nobody else holds it
                 self._numbers.pop(identity, None)
 
     # --- what objects.js asks ---
@@ -90,26 +95,30 @@ class Objects:
         return self._answer(method.call(thing, values))
 
     def _commit(self, body: bytes) -> bytes:
-        scope = self._find(body)
-        assert isinstance(scope, Scope)  # noqa: S101 - tells the type checker
+        number = int(body)
+        scope = self._open.get(number)
+        if not isinstance(scope, Scope):
+            raise ReferenceError(_CLOSED)
         try:
             result = scope.commit()
         except Exception:
-            self._forget(int(body))
+            self._forget(number)
             raise
-        self._forget(int(body))
+        self._forget(number)  # not where it was broken off: then it is to be rolled back
         return self._answer(result)
 
     def _next_page(self, body: bytes) -> bytes:
-        pages = self._find(body)
-        assert isinstance(pages, Pages)  # noqa: S101 - tells the type checker
+        number = int(body)
+        pages = self._open.get(number)
+        if not isinstance(pages, Pages):
+            raise ReferenceError(_CLOSED)
         try:
             page = pages.next_page()
         except Exception:
-            self._end(int(body))
+            self._end(number)
             raise
         if not page:
-            self._end(int(body))
+            self._end(number)
         return encode(page)
 
     # --- objects ---
@@ -142,17 +151,13 @@ class Objects:
             self._passing.append(number)
         return number, True
 
-    def _find(self, number: bytes, name: bytes = b"") -> ScriptObject:
+    def _find(self, number: bytes, name: bytes) -> ScriptObject:
         key = int(number)
         thing = self._held.get(key)
         if thing is None:
             thing = self._known.get(key)
         if thing is None:
-            method = f"{decode(name, self._tag)}: " if name else ""
-            raise ReferenceError(
-                f"{method}expected an object that is in use, but this one was closed when its event was done, or the "
-                "function that it was made for; get a new one for each event"
-            )
+            raise ReferenceError(f"{decode(name, self._tag)}: {_CLOSED}")
         return thing
 
     def _forget(self, number: int) -> None:

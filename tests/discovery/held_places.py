@@ -35,8 +35,6 @@ def context(folder: Path) -> DiscovererContext:
 class HeldPlace(ABC):
     """A place that holds a few values by key: scripts ``KEY.py``, or settings. All calls come to an end at once."""
 
-    can_pause = True
-
     @abstractmethod
     def make(self) -> Discoverer:
         """Make a discoverer that looks at the place."""
@@ -62,7 +60,7 @@ class HeldPlace(ABC):
         """Make the place reachable, if it is not."""
 
     def pause(self) -> None:
-        """Have the place accept questions and answer none."""
+        """Have the place accept questions and answer none. Only those on a server can."""
         raise NotImplementedError
 
     def resume(self) -> None:
@@ -71,8 +69,6 @@ class HeldPlace(ABC):
 
 
 class _Folder(HeldPlace):
-    can_pause = False
-
     def __init__(self, folder: Path) -> None:
         self._folder, self._scripts = folder, folder / "scripts"
         self._scripts.mkdir()
@@ -226,8 +222,6 @@ class _SqlTable(_Server):
 
 
 class _SqliteTable(HeldPlace):
-    can_pause = False
-
     def __init__(self, folder: Path) -> None:
         self._folder, self._file = folder, folder / "data" / "settings.db"
         self._file.parent.mkdir()
@@ -314,14 +308,15 @@ def _running(server: Database) -> Iterator[Database]:
         server.remove()
 
 
-KINDS: tuple[Callable[[Path], AbstractContextManager[HeldPlace]], ...] = (
-    folder,
+Kinds = tuple[Callable[[Path], AbstractContextManager[HeldPlace]], ...]
+
+ON_SERVERS: Kinds = (
     manifest_list,
     http_document,
     redis_hash,
     redis_hash_with_channel,
-    sqlite_table,
     postgres_table,
     postgres_table_with_channel,
     mariadb_table,
 )
+KINDS: Kinds = (folder, sqlite_table, *ON_SERVERS)

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
-from tests.discovery.held_places import KINDS, HeldPlace
+from tests.discovery.held_places import KINDS, ON_SERVERS, HeldPlace
 from trimtab.api import Discoverer, OutsideError, Snapshot, is_ignored, name_problem
 
 SOON = 30.0
@@ -187,10 +187,8 @@ def test_a_wait_that_is_cancelled_leaves_a_discoverer_that_works(place: HeldPlac
     run(place, work)
 
 
+@pytest.mark.parametrize("server", ON_SERVERS, indirect=True)
 def test_a_place_that_answers_nothing_is_an_outage_and_holds_up_nobody(place: HeldPlace) -> None:
-    if not place.can_pause:
-        pytest.skip("a place that always answers")
-
     async def work(discoverer: Discoverer) -> None:
         await discoverer.scan()
         place.pause()

@@ -254,7 +254,7 @@ class Site:
 
 
 @contextlib.contextmanager
-def raw_site(talk: RawTalk) -> Iterator[str]:
+def raw_site(talk: RawTalk, host: str = "127.0.0.1") -> Iterator[str]:
     """Serve connections as ``talk`` does, byte by byte, each in a thread; gives the URL. The end cuts them."""
     connections: list[tuple[threading.Thread, socket.socket]] = []
 
@@ -270,11 +270,12 @@ def raw_site(talk: RawTalk) -> Iterator[str]:
                 connections.append((thread, connection))
                 thread.start()
 
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, 0), family=family) as listener:
         accepting = threading.Thread(target=accept, daemon=True)
         accepting.start()
         try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+            yield f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
         finally:
             listener.shutdown(socket.SHUT_RDWR)
             accepting.join()

@@ -342,7 +342,8 @@ def test_a_resource_that_is_not_declared_is_refused(language: str) -> None:
 BAD_OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "allow": ({"allow": ["a", "b:c"]}, "allow: expected"),
     "allow names the entry": ({"allow": ["a", "b/c"]}, "got 'b/c'"),
-    "verify": ({"verify": "missing.pem"}, "got 'missing.pem', which is not there"),
+    "verify": ({"verify": "missing.pem"}, "missing.pem' ([Errno 2] No such file"),
+    "no certificate": ({"verify": "empty.pem"}, "expected a file with certificates (PEM)"),
     "never verified": ({"verify": False}, "name the file of your CA"),
     "base_url": ({"base_url": "ftp://a"}, "expected base_url"),
     "a query": ({"base_url": "http://a/?b=1"}, "expected base_url"),
@@ -355,6 +356,7 @@ BAD_OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize(("options", "message"), BAD_OPTIONS.values(), ids=BAD_OPTIONS)
 def test_options_that_cannot_be_meant_refuse_the_change(options: dict[str, Any], message: str, tmp_path: Path) -> None:
+    (tmp_path / "empty.pem").touch()
     with pytest.raises(ChangeRefused) as refused:
         ScriptRunner(resources={"http.sms": options}, folder=tmp_path)
     assert message in str(refused.value)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from threading import Timer
+from threading import Event, Timer
 from typing import Any
 
 import pytest
@@ -30,7 +30,7 @@ KEY = {"headers": {"Idempotency-Key": "k"}}
 
 @contextmanager
 def resource(**options: Any) -> Iterator[HttpResource]:
-    made = HttpResource(HttpOptions(**options), "http.sms", Path())
+    made = HttpResource(HttpOptions(**{"timeout": "30s", **options}), "http.sms", Path())
     try:
         yield made
     finally:
@@ -107,14 +107,14 @@ def test_the_last_answer_comes_back_when_all_tries_are_used_up() -> None:
 def test_a_wait_that_the_server_asks_for_is_kept() -> None:
     site = in_turn(503, headers=(("Retry-After", "1"),))
     began = time.monotonic()
-    with site.serving() as url, resource(timeout="30s") as made:
+    with site.serving() as url, resource() as made:
         assert send(made, url).status == 200
     assert time.monotonic() - began >= 1
 
 
 def test_a_wait_that_the_call_has_no_time_for_is_not_begun() -> None:
     site = in_turn(503, headers=(("Retry-After", "3600"),))
-    with site.serving() as url, resource(timeout="30s") as made:
+    with site.serving() as url, resource() as made:
         assert send(made, url).status == 503
     assert len(site.visits) == 1
 
@@ -123,7 +123,7 @@ def test_a_wait_that_the_call_has_no_time_for_is_not_begun() -> None:
 def test_a_server_that_is_not_there_is_tried_again_for_every_method(method: str) -> None:
     site = Site(port=free_port())
     with ExitStack() as stack:
-        made = stack.enter_context(resource(timeout="30s", retries=1000))
+        made = stack.enter_context(resource(retries=1000))
         later = Timer(0.1, lambda: stack.enter_context(site.serving()))
         later.start()
         assert send(made, site.url, method).status == 200
@@ -139,7 +139,7 @@ def test_a_server_that_is_not_there_is_a_connection_error() -> None:
 
 
 def test_a_name_that_does_not_exist_is_a_connection_error() -> None:
-    error = failing("http://nowhere.invalid/", retries=0, timeout="20s")
+    error = failing("http://nowhere.invalid/", retries=0)
     assert (error.name, error.retryable) == ("ConnectionError", True)
     assert "cannot be resolved" in str(error)
 
@@ -176,6 +176,15 @@ def hang_up(connection: socket.socket) -> None:
 def say_nothing(connection: socket.socket) -> None:
     while connection.recv(4096):
         pass
+
+
+def read_nothing(_connection: socket.socket) -> None:
+    time.sleep(0.5)
+
+
+def hang_up_late(connection: socket.socket) -> None:
+    request_of(connection)
+    time.sleep(0.05)
 
 
 def drip(connection: socket.socket) -> None:
@@ -234,13 +243,13 @@ def test_a_call_ends_in_time_however_slowly_the_answer_comes(talk: Any) -> None:
 
 
 def test_a_server_that_does_not_read_ends_the_call_in_time() -> None:
-    with raw_site(lambda connection: time.sleep(0.5) or say_nothing(connection)) as url:
+    with raw_site(read_nothing) as url:
         error = failing(url, "POST", {"timeout": "200ms"}, bytes=bytes(50_000_000))
     assert error.name == "TimeoutError"
 
 
 def test_a_call_of_several_tries_ends_in_time() -> None:
-    with raw_site(lambda connection: time.sleep(0.05) or hang_up(connection)) as url:
+    with raw_site(hang_up_late) as url:
         began = time.monotonic()
         error = failing(url, options={"timeout": "500ms", "retries": 1000})
     assert error.name in {"ConnectionError", "TimeoutError"}
@@ -271,13 +280,13 @@ def test_the_limit_is_the_last_size_that_comes_back(size: int) -> None:
 
 def test_an_endless_body_is_not_read_to_its_end() -> None:
     with raw_site(flood) as url:
-        assert failing(url, options={"timeout": "30s"}).name == "HttpError"
+        assert failing(url).name == "HttpError"
 
 
 def test_a_small_body_that_inflates_to_more_than_the_limit_is_not_inflated_whole() -> None:
     bomb = gzip.compress(bytes(1 << 30), 1)
     with Site(lambda _visit: Reply(200, bomb, (("Content-Encoding", "gzip"),))).serving() as url:
-        error = failing(url, options={"timeout": "30s", "max_response": len(bomb)})
+        error = failing(url, options={"max_response": len(bomb)})
     assert "at most" in str(error)
 
 
@@ -310,7 +319,7 @@ def test_a_call_after_one_that_failed_gets_its_own_answer(talk: Any) -> None:
         request_of(connection)
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nmine")
 
-    with raw_site(mixed) as url, resource(retries=0, timeout="30s") as made:
+    with raw_site(mixed) as url, resource(retries=0) as made:
         with pytest.raises(CallError):
             send(made, url)
         assert send(made, url).text == "mine"
@@ -319,21 +328,24 @@ def test_a_call_after_one_that_failed_gets_its_own_answer(talk: Any) -> None:
 @pytest.mark.parametrize("language", ["py", "js"])
 def test_a_call_that_the_time_limit_breaks_off_does_not_answer_the_next_one(language: str) -> None:
     scripts = {
-        "py": "from trimtab import emit, http\ntimeout = '200ms'\n"
+        "py": "from trimtab import emit, http\ntimeout = '400ms'\n"
         "def handle(url, ctx):\n    emit('out', http.get(url, timeout='30s').text)\n",
-        "js": "import { emit, http } from 'trimtab';\nexport const timeout = '200ms';\n"
+        "js": "import { emit, http } from 'trimtab';\nexport const timeout = '400ms';\n"
         "export function handle(url) { emit('out', http.get(url, { timeout: '30s' }).text); }\n",
     }
 
+    done = Event()
+
     def slow(visit: Visit) -> Reply:
         if visit.path == "/slow":
-            time.sleep(0.6)
+            done.wait(30)
         return Reply(200, visit.path.encode())
 
     site = Site(slow)
     with site.serving() as url, ScriptRunner(confined=False) as runner:
         runner.load(**{f"check__{language}": scripts[language]})
         handled = runner.handle(f"{url}/a", f"{url}/slow", f"{url}/b", f"{url}/c")
+        done.set()
     assert handled.emitted == ["/a", "/b", "/c"]
     assert [fault.name for fault in handled.faults] == ["TimeLimitExceeded"]
     clients = {visit.path: visit.client for visit in site.visits}
@@ -394,6 +406,18 @@ def test_check_without_a_base_url_asks_nobody() -> None:
         made.check()
 
 
+def test_an_ipv6_address_is_asked_for_in_brackets() -> None:
+    seen: list[bytes] = []
+
+    def answer(connection: socket.socket) -> None:
+        seen.append(request_of(connection))
+        connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    with raw_site(answer, "::1") as url, resource() as made:
+        assert send(made, url).status == 204
+    assert f"host: {url.removeprefix('http://')}\r\n".encode() in seen[0]
+
+
 # --- TLS ---
 
 
@@ -425,16 +449,16 @@ def test_a_server_with_a_certificate_of_the_ca_is_asked_by_its_name(encrypted: s
 
 
 def test_a_server_with_another_certificate_is_refused(encrypted: str, certificate: Path) -> None:
-    unknown = failing(encrypted.replace("127.0.0.1", "localhost"), options={"timeout": "30s"})
+    unknown = failing(encrypted.replace("127.0.0.1", "localhost"))
     assert (unknown.name, unknown.retryable) == ("ConnectionError", False)
     assert "set verify to a file with the CA's certificate" in str(unknown)
-    other_name = failing(encrypted, options={"timeout": "30s", "verify": str(certificate)})
+    other_name = failing(encrypted, options={"verify": str(certificate)})
     assert "expected a certificate of 127.0.0.1" in str(other_name)
 
 
 def test_a_server_that_does_not_speak_tls_is_a_connection_error() -> None:
     with Site().serving() as url:
-        assert failing(url.replace("http:", "https:"), retries=0, timeout="30s").name == "ConnectionError"
+        assert failing(url.replace("http:", "https:"), retries=0).name == "ConnectionError"
 
 
 def test_a_silent_server_ends_the_handshake_in_time() -> None:

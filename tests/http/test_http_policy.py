@@ -215,7 +215,7 @@ def test_a_proxy_of_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch)
         ("fe80::1%eth0", "link-local"),
         ("fd00:ec2::254", "a metadata service"),
         ("100.100.100.200", "a metadata service"),
-        ("0.0.0.0", "unspecified"),  # noqa: S104 - not bound to
+        ("0.0.0.0", "unspecified"),
         ("0.1.2.3", "unspecified"),
         ("::", "unspecified"),
         ("224.0.0.1", "multicast"),
@@ -246,7 +246,7 @@ METADATA = [
     "http://169.254.169.254/latest/meta-data",
     "http://2852039166/",
     "http://0xa9fea9fe/",
-    "http://0251.0376.0251.0376/",
+    "http://025177524776/",
     "http://169.254.43518/",
     "http://[::ffff:169.254.169.254]/",
     "http://[::ffff:a9fe:a9fe]/",
@@ -267,6 +267,11 @@ def test_link_local_and_metadata_addresses_are_refused_for_every_script(url: str
     assert "to allow it: [resources.http.default] allow = [" in refusal({"url": url}, confined=confined)
     wild = {"allow": ["*", "*.internal"]}
     assert "to allow it: " in refusal({"url": url}, confined=confined, default=wild)
+
+
+def test_octal_numbers_with_dots_are_no_url() -> None:
+    (fault,) = handled({"url": "http://0251.0376.0251.0376/"}, confined=False).faults
+    assert (fault.name, "not valid" in fault.message) == ("ValueError", True)
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:{}/", "http://localhost:{}/", "http://2130706433:{}/"])
@@ -291,7 +296,7 @@ def test_an_address_that_is_listed_itself_may_be_reached() -> None:
         policy.check_address("metadata.google.internal", 80, address)
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1", "169.254.169.254", "::1", "0.0.0.0"])  # noqa: S104 - not bound to
+@pytest.mark.parametrize("address", ["127.0.0.1", "169.254.169.254", "::1", "0.0.0.0"])
 def test_a_listed_name_is_refused_when_its_dns_points_to_a_special_address(address: str) -> None:
     policy = policy_of("api.example.com:443", confined=True)
     policy.check(httpx.URL("https://api.example.com/"))

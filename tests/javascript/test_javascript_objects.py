@@ -39,10 +39,11 @@ class Order(ScriptObject):
 class Basket(Scope):
     methods = frozenset({"put", "hang"})
 
-    def __init__(self, events: list[str], result: Any, *, broken: bool) -> None:
+    def __init__(self, events: list[str], result: Any, *, broken: bool, slow: bool) -> None:
         self._events = events
         self._result = result
         self._broken = broken
+        self._slow = slow
 
     def put(self, item: str) -> int:
         self._events.append(f"put {item}")
@@ -53,6 +54,8 @@ class Basket(Scope):
 
     def commit(self) -> Any:
         self._events.append("commit")
+        if self._slow:
+            hang()
         if self._broken:
             raise CallError("SqlError", "cannot commit", code="40001", retryable=True)
         return self._result
@@ -120,6 +123,9 @@ class Shop(ScriptObject):
     """What some method returns."""
     pages: list[list[Any]] = field(default_factory=list)
     broken: bool = False
+    """Scopes can neither be committed nor rolled back."""
+    slow: bool = False
+    """Nor do they end by themselves when they are committed."""
     shelf: Shelf = field(default_factory=Shelf)
 
     def __call__(self, name: str) -> ScriptObject:
@@ -133,7 +139,7 @@ class Shop(ScriptObject):
 
     def begin(self, *, read_only: bool = False, result: Any = None) -> Basket:
         self.events.append(f"begin {read_only}")
-        return Basket(self.events, result, broken=self.broken)
+        return Basket(self.events, result, broken=self.broken, slow=self.slow)
 
     def find(self, filter: Any, skip: int = 0, *, sort: Any = None, most_rows: int = 10) -> list[Any]:  # noqa: A002
         return [filter, skip, sort, most_rows]
@@ -145,8 +151,8 @@ class Shop(ScriptObject):
         self.told.extend(values)
 
     def keep(self) -> Order:
-        self.result = Order(5)
-        return self.result
+        order = self.result = Order(5)
+        return order
 
     def kept(self) -> Any:
         return self.result
@@ -509,6 +515,13 @@ def test_a_scope_that_the_time_limit_cuts_off_is_rolled_back_before_the_next_eve
     assert lab.shop.events == [begin, "put a", "commit", begin, "rollback", begin, "put b", "commit"]
 
 
+def test_a_scope_whose_commit_the_time_limit_cuts_off_is_rolled_back(lab: Lab) -> None:
+    lab.shop.slow = True
+    lab.load('export const timeout = "60ms"; export function handle() { shop.transaction(() => 1); }')
+    assert [fault.name for fault in lab.runner.handle(1).faults] == ["TimeLimitExceeded"]
+    assert lab.shop.events == ["begin False", "commit", "rollback"]
+
+
 def test_a_scope_whose_promise_never_settles_is_rolled_back_before_the_next_event(lab: Lab) -> None:
     lab.load("""
         export async function handle(e) {
@@ -664,7 +677,7 @@ for (const name of ["ok", "error", "object", "get", "value", "set", "shape", "me
 def test_a_script_that_spoils_the_built_ins_changes_nothing_for_bindings(lab: Lab, attack: str) -> None:
     lab.shop.pages = LETTERS
     body = """
-        shop.tell(e, new Date(5), new Uint8Array([1, 2, 3]), 5n, { a: [e] });
+        shop.tell(e, new Date(5), new Uint8Array(3), 5n, { a: [e] });
         const order = shop.order(2);
         emit("out", order.itemCount()); emit("out", order.shippingAddress.label.length); emit("out", order.number);
         emit("out", shop.transaction((t) => t.put("abc")));
@@ -672,7 +685,7 @@ def test_a_script_that_spoils_the_built_ins_changes_nothing_for_bindings(lab: La
         try { shop.fail("x", true); } catch (error) { emit("out", error.name); }
     """
     assert lab.emitted(body, 1, head=f"const stolen = new Set();\n{attack}") == [4, 5, 2, 3, 3, "own", "SqlError"]
-    assert lab.shop.told == [1, datetime(1970, 1, 1, 0, 0, 0, 5000, tzinfo=UTC), b"\1\2\3", 5, {"a": [1]}]
+    assert lab.shop.told == [1, datetime(1970, 1, 1, 0, 0, 0, 5000, tzinfo=UTC), b"\0\0\0", 5, {"a": [1]}]
 
 
 def test_no_script_sees_the_tag_of_values_that_json_lacks(lab: Lab) -> None:

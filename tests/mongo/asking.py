@@ -38,7 +38,7 @@ export const timeout = 10;
 export function handle(event) {{
   const collection = mongo("it").collection("{database}", "{collection}");
   try {{
-    emit("out", {{ result: {call} ?? null }});
+    emit("out", {{ result: ({call}) ?? null }});
   }} catch ({{ name, message, code, retryable }}) {{
     emit("out", {{ error: {{ name, message, code, retryable }} }});
   }}
@@ -100,9 +100,9 @@ class Asker:
             self(method, *arguments, **options)
         return caught.value
 
-    def found(self, filter: Any = None, **options: Any) -> list[Any]:
+    def found(self, query: Any = None, **options: Any) -> list[Any]:
         """Return the documents that match, without their ids, by ``n``."""
-        documents = self("find", filter or {}, then=".toArray()", sort={"n": 1}, **options)
+        documents = self("find", query or {}, then=".toArray()", sort={"n": 1}, **options)
         return [{name: value for name, value in document.items() if name != "_id"} for document in documents]
 
     def __enter__(self) -> Self:

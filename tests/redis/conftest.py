@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from tests.servers.redis_servers import RedisCluster, RedisSentinel, RedisServer
+
+AnyRedis = RedisServer | RedisCluster | RedisSentinel
 
 
 @pytest.fixture(scope="session")
@@ -29,16 +30,16 @@ def redis_sentinel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisSe
 
 
 @pytest.fixture(scope="session", params=["server", "cluster", "sentinel"])
-def any_redis(request: pytest.FixtureRequest) -> Any:
+def any_redis(request: pytest.FixtureRequest) -> AnyRedis:
     """Each form of a Redis in turn."""
-    return request.getfixturevalue(f"redis_{request.param}")
+    found: AnyRedis = request.getfixturevalue(f"redis_{request.param}")
+    return found
 
 
 @pytest.fixture
-def empty_redis(any_redis: Any) -> Any:
+def empty_redis(any_redis: AnyRedis) -> AnyRedis:
     """Each form of a Redis in turn, without data."""
-    masters = [any_redis] if isinstance(any_redis, RedisServer) else any_redis.masters()
-    for master in masters:
+    for master in any_redis.masters():
         master.ask("FLUSHALL")
     return any_redis
 

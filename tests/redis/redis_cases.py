@@ -266,6 +266,6 @@ REFUSALS = [
         "ValueError",
         "XREAD to wait for more than 0 s",
     ),
-    Refusal("what the driver has beside commands", "r.connection_pool()", "r.connection_pool()", "RedisError", "CONNECTION_POOL"),
-    Refusal("a lock", 'r.lock("k")', 'r.lock("k")', "RedisError", "LOCK"),
+    Refusal("what the driver has beside commands", "r.connection_pool()", "r.connection_pool()", "RedisError", "CONNECTION_POOL", retryable=False),
+    Refusal("a lock", 'r.lock("k")', 'r.lock("k")', "RedisError", "LOCK", retryable=False),
 ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from types import TracebackType
@@ -49,9 +50,15 @@ class MongoServer(Server):
             self._add_user()
         super().start()
 
+    def pause(self) -> None:
+        """Have it accept connections and answer nothing, until :meth:`resume`."""
+        super().pause()
+        if self._process is not None:  # its threads may go on for a moment
+            os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)
+
     def client(self) -> MongoClient[dict[str, Any]]:
         """Return a client with all rights. Close it, or use it as a context manager."""
-        login = {"username": USERNAME, "password": PASSWORD} if self._login else {}
+        login: dict[str, Any] = {"username": USERNAME, "password": PASSWORD} if self._login else {}
         return self._connect(**login)
 
     def __enter__(self) -> Self:
@@ -61,10 +68,9 @@ class MongoServer(Server):
     def __exit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        self.resume()  # a process that stands still does not hear SIGTERM
-        self.stop()
+        self.kill()  # a clean end takes seconds
 
-    def _connect(self, milliseconds: int = 10_000, **login: str) -> MongoClient[dict[str, Any]]:
+    def _connect(self, milliseconds: int = 10_000, **login: Any) -> MongoClient[dict[str, Any]]:
         return MongoClient(
             HOST, self.port, serverSelectionTimeoutMS=milliseconds, serverMonitoringMode="poll", tz_aware=True, **login
         )
@@ -85,4 +91,4 @@ class MongoServer(Server):
             with self._connect() as client:
                 client.admin.command("createUser", USERNAME, pwd=PASSWORD, roles=["root"])
         finally:
-            server.stop()
+            server.kill()

@@ -1,4 +1,4 @@
-"""Server programs for tests: found or installed, started on free ports of loopback, and stopped."""
+"""Server programs for tests: found, started on free ports of loopback, and stopped."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -17,35 +18,31 @@ START_SECONDS = 30.0
 
 
 def program(name: str, package: str, *, also_in: Sequence[str] = ()) -> str:
-    """Return the path of a server program; installs its Debian package where that is possible, else skips the test.
+    """Return the path of a server program, which ``tests.servers.install`` has put there; else skip the test.
 
-    ``also_in``: patterns of folders outside of PATH where the package puts it. In CI nothing is skipped: it fails.
+    ``package``: the Debian package that has it. ``also_in``: patterns of folders outside of PATH where that puts it.
+    In CI nothing is skipped: it fails.
     """
-    found = _find(name, also_in)
-    if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
-        _install(package)
-        found = _find(name, also_in)
-    if found is not None:
-        return found
-    reason = f"{name} is not installed; install it with: apt-get install -y {package}"
+    found = find(name, also_in)
+    if found is None:
+        missing(name, package)
+    return found
+
+
+def missing(what: str, package: str) -> NoReturn:
+    """Skip the test for lack of something, or let it fail in CI."""
+    reason = f"{what} is not installed; install it with: apt-get install -y {package}"
     if os.environ.get("CI"):
         pytest.fail(reason)
     pytest.skip(reason)
 
 
-def _find(name: str, also_in: Sequence[str]) -> str | None:
-    folders = [str(folder) for pattern in also_in for folder in sorted(Path("/").glob(pattern.lstrip("/")), reverse=True)]
+def find(name: str, also_in: Sequence[str] = ()) -> str | None:
+    """Return the path of a program; None where there is none."""
+    folders = [
+        str(folder) for pattern in also_in for folder in sorted(Path("/").glob(pattern.lstrip("/")), reverse=True)
+    ]
     return shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", *folders]))
-
-
-def _install(package: str) -> None:
-    """Install quietly, without starting the packages' own services; several test processes may ask at once."""
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
-    install = ["apt-get", "-o", "DPkg::Lock::Timeout=300", "install", "-y", "-qq", "--no-install-recommends", package]
-    done = subprocess.run(install, env=environment, capture_output=True, check=False)
-    if done.returncode != 0:
-        subprocess.run(["apt-get", "-o", "DPkg::Lock::Timeout=300", "update", "-qq"], capture_output=True, check=False)
-        subprocess.run(install, env=environment, capture_output=True, check=False)
 
 
 def free_port() -> int:

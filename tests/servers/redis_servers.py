@@ -50,6 +50,10 @@ class RedisServer(Server):
         """Of its Unix socket."""
         return f"unix://{self.folder}/socket"
 
+    def masters(self) -> list[RedisServer]:
+        """Return the servers that hold data: itself."""
+        return [self]
+
     def client(self) -> Any:
         """Return a client with text in and out. Close it, or use it as a context manager."""
         return redis.Redis(
@@ -175,6 +179,10 @@ class RedisSentinel:
         until(lambda: _is_well(second), "the replica to follow")
         self.sentinel.start()
         until(self._knows_replica, "the Sentinel to know the replica")
+
+    def masters(self) -> list[RedisServer]:
+        """Return the servers that hold data: the one that the Sentinel calls the master."""
+        return [self.master()]
 
     def master(self) -> RedisServer:
         """Return the server that the Sentinel calls the master."""

@@ -117,7 +117,13 @@ class MariaDbServer(Server):
             f"create user if not exists {USER}@'%' identified by '{PASSWORD}';\ngrant all on *.* to {USER}@'%';\n"
         )
         fast = ["--innodb-flush-log-at-trx-commit=0", "--innodb-log-file-size=4M", "--innodb-buffer-pool-size=16M"]
-        here = [f"--datadir={data}", f"--socket={socket_path}", "--bind-address=127.0.0.1", f"--port={self.port}"]
+        here = [
+            f"--datadir={data}",
+            f"--socket={socket_path}",
+            "--bind-address=127.0.0.1",
+            f"--port={self.port}",
+            "--character-set-server=utf8mb4",
+        ]
         command = [*_as_nobody(program("mariadbd", "mariadb-server")), "--no-defaults", *here, *fast]
         super().__init__([*command, f"--init-file={first}"], self.folder / "log", lambda: _accepts(self.port))
 
