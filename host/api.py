@@ -46,6 +46,7 @@ __all__ = [
     "Caller",
     "Codec",
     "CodecError",
+    "Connector",
     "Discoverer",
     "DiscovererContext",
     "DiscovererKind",

@@ -92,6 +92,8 @@ class Host:
             await self._deployer.learn()
             self._stream.loaded = self._deployer.book.loaded
             await self._deployer.start(self._discoverers)
+            for name, outage in self._deployer.book.outages.items():
+                self._log.error("a place is out of reach; what it had last is used", where=name, error=outage)
             listen = self._config.listen
             app = create_app(self, token(self._config.state))
             async with serving(app, listen.host, listen.port) as url:
@@ -150,18 +152,21 @@ class Host:
 
     async def _watch(self, discoverer: Discoverer) -> None:
         """Deploy whatever changes where a discoverer looks. An outage there changes nothing."""
-        waits = (
-            discoverer.name not in self._deployer.book.outages
-        )  # else it could not be looked at when the host started
+        told = self._deployer.book.outages.get(discoverer.name)  # it was out of reach at the start
+        waits = told is None
         while True:
             try:
                 if waits:
                     await discoverer.wait()
                 await self._deployer.offer(discoverer)
-                waits = True
+                if told is not None:
+                    self._log.info("changes are taken again", where=discoverer.name)
+                waits, told = True, None
             except TrimtabError as error:
                 waits = not isinstance(error, StateError)  # then the discoverer has said all it will say
-                self._log.error("a change cannot be taken; nothing is changed", where=discoverer.name, error=str(error))
+                if str(error) != told:
+                    told = str(error)
+                    self._log.error("a change cannot be taken; nothing is changed", where=discoverer.name, error=told)
                 await asyncio.sleep(SCAN_AGAIN)
             except Exception:  # noqa: BLE001 - a fault of ours or of a plugin must not end the watching
                 self._log.exception("a change failed in an unforeseen way", where=discoverer.name)

@@ -49,13 +49,21 @@ class Book:
             self.errors.pop(name, None)
 
     async def look(self, discoverer: Discoverer) -> Snapshot:
-        """Scan, and keep in the books whether that works. Names that another discoverer has are refused."""
+        """Scan, and note whether that works. Names that another discoverer has are refused."""
+        return self.own(discoverer, await self.scan(discoverer))
+
+    async def scan(self, discoverer: Discoverer) -> Snapshot:
+        """Scan, and note whether that works."""
         try:
             snapshot = await discoverer.scan()
         except OutsideError as error:
             self.outages[discoverer.name] = str(error)
             raise
         self.outages.pop(discoverer.name, None)
+        return snapshot
+
+    def own(self, discoverer: Discoverer, snapshot: Snapshot) -> Snapshot:
+        """Return a snapshot in which names are refused that another discoverer has."""
         taken = {
             name: Fault(
                 "NameTaken", f"expected a name of its own, got {name}, which {other} has too; rename one of them"

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from trimtab.api import Discoverer, Notice
+from trimtab.api import Discoverer, Notice, Snapshot
 from trimtab.artifacts.names import is_library, is_script, is_settings
 from trimtab.artifacts.records import Change, Reason, Version
 from trimtab.artifacts.store import ArtifactStore
@@ -104,13 +104,13 @@ class Deployer:
             unreadable: dict[str, Fault] = {}
             self.book.remember_refusals()
             refused = set(self.book.refused)
-            for discoverer in discoverers:
-                try:
-                    snapshot = await self.book.look(discoverer)
-                except OutsideError as error:
-                    if not error.retryable:
-                        raise
+            changes |= self._of_nobody(discoverers)
+            # At once, because a place that does not answer takes its time.
+            scanned = await asyncio.gather(*map(self._scanned, discoverers))
+            for discoverer, found_there in zip(discoverers, scanned, strict=True):
+                if found_there is None:
                     continue
+                snapshot = self.book.own(discoverer, found_there)
                 unreadable |= self.book.unreadable(snapshot)
                 found = self.book.differences(discoverer, snapshot)
                 changes |= found
@@ -121,6 +121,20 @@ class Deployer:
             elif changes or unreadable:
                 fresh = self.book.fresh(changes, refused) or changes
                 await self._bring("start", changes, fresh, origins, unreadable)
+
+    async def _scanned(self, discoverer: Discoverer) -> Snapshot | None:
+        """What is there; None where that is out of reach now."""
+        try:
+            return await self.book.scan(discoverer)
+        except OutsideError as error:
+            if not error.retryable:
+                raise
+            return None
+
+    def _of_nobody(self, discoverers: Sequence[Discoverer]) -> Changes:
+        """What runs and came from a discoverer that the configuration does not have any more: it goes too."""
+        known = {discoverer.name for discoverer in discoverers}
+        return {name: None for name, version in self.book.active.items() if version.origin not in known}
 
     async def _first(self, changes: Changes, origins: Mapping[str, str], left_out: dict[str, Fault]) -> None:
         """Commit as much of a change set as can run."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -23,6 +23,13 @@ CHECK_SECONDS = 5.0
 """What the outside system may take for a sign of life before a change that needs it is refused."""
 MOST_SAMPLES = 64
 """Times kept for one script and resource until they are fetched."""
+
+
+class _Made(NamedTuple):
+    """One resource, and what it was made from."""
+
+    options: msgspec.Struct
+    resource: Resource
 
 
 class Resources:
@@ -43,9 +50,9 @@ class Resources:
         self._folder = folder
         self._clock = clock
         self._rehearse = rehearse
-        self._running: dict[str, Resource] = {}
-        self._candidates: dict[str, Resource] | None = None
-        self._retired: dict[str, list[Resource]] = {}
+        self._running: dict[str, _Made] = {}
+        self._candidates: dict[str, _Made] | None = None
+        self._retired: dict[str, list[_Made]] = {}
         self._counts: dict[tuple[str, str], CallCount] = {}
 
     # --- what bindings call ---
@@ -53,6 +60,10 @@ class Resources:
     def require(self, name: str) -> None:
         """Raise :class:`CallError` unless the generation declares the resource, by name such as ``sql.orders``."""
         self._find(name)
+
+    def declared(self, kind: str) -> list[Any]:
+        """Return the options of every resource of a kind that the generation has."""
+        return [made.options for name, made in self._running.items() if name.partition(".")[0] == kind]
 
     def call(self, call: Call, work: Callable[[Any], Result], rehearsed: Result, own: Resource | None = None) -> Result:
         """Return what ``work`` returns for the resource that the call names: the running generation's, or ``own``.
@@ -92,7 +103,7 @@ class Resources:
         Returns the faults of those that cannot be made, by artifact; then nothing has changed.
         """
         self.abort()
-        made: dict[str, Resource] = {}
+        made: dict[str, _Made] = {}
         faults: dict[str, Fault] = {}
         for name, options in changes.items():
             if options is not None:
@@ -101,10 +112,10 @@ class Resources:
                 except (CallError, msgspec.ValidationError, LookupError) as error:
                     faults[artifact_name(name)] = _fault(error)
         if faults:
-            for resource in made.values():
-                resource.close()
+            for each in made.values():
+                each.resource.close()
             return faults
-        kept = {name: resource for name, resource in self._running.items() if name not in changes}
+        kept = {name: each for name, each in self._running.items() if name not in changes}
         self._candidates = kept | made
         return {}
 
@@ -112,7 +123,7 @@ class Resources:
         """Ask prepared resources for a sign of life, each under a limit. Returns the faults, by artifact."""
         faults: dict[str, Fault] = {}
         for name in names:
-            fault = self._check(self._there()[name], limits)
+            fault = self._check(self._there()[name].resource, limits)
             if fault is not None:
                 faults[artifact_name(name)] = fault
         return faults
@@ -155,9 +166,9 @@ class Resources:
     def close_retired(self) -> None:
         """Close the resources that were replaced or dropped; no call of theirs is under way."""
         retired, self._retired = self._retired, {}
-        for resources in retired.values():
-            for resource in resources:
-                resource.close()
+        for several in retired.values():
+            for made in several:
+                made.resource.close()
 
     def close(self) -> None:
         """Close every resource."""
@@ -166,12 +177,12 @@ class Resources:
         self._retire(running, {})
         self.close_retired()
 
-    def _retire(self, resources: Mapping[str, Resource], kept: Mapping[str, Resource]) -> None:
-        for name, resource in resources.items():
-            if kept.get(name) is not resource:
-                self._retired.setdefault(name, []).append(resource)
+    def _retire(self, resources: Mapping[str, _Made], kept: Mapping[str, _Made]) -> None:
+        for name, made in resources.items():
+            if kept.get(name) is not made:
+                self._retired.setdefault(name, []).append(made)
 
-    def _there(self) -> dict[str, Resource]:
+    def _there(self) -> dict[str, _Made]:
         return self._running if self._candidates is None else self._candidates
 
     # --- one resource ---
@@ -179,19 +190,19 @@ class Resources:
     def _find(self, name: str) -> Resource:
         found = self._running.get(name)
         if found is not None:
-            return found
+            return found.resource
         if name in self._retired:  # for the close() of scripts that went together with it
-            return self._retired[name][-1]
+            return self._retired[name][-1].resource
         kind, _, rest = name.partition(".")
         if kind in self._kinds and rest in self._kinds[kind].implied:
             self._running[name] = self._make(name, {})
-            return self._running[name]
+            return self._running[name].resource
         raise self._undeclared(name, kind, rest)
 
-    def _make(self, name: str, options: Mapping[str, Any]) -> Resource:
+    def _make(self, name: str, given: Mapping[str, Any]) -> _Made:
         kind = self._kinds[name.partition(".")[0]]
-        made: Resource = kind.create(msgspec.convert(options, kind.options), name, self._folder)
-        return made
+        options = msgspec.convert(given, kind.options)
+        return _Made(options, kind.create(options, name, self._folder))
 
     def _undeclared(self, name: str, kind: str, rest: str) -> CallError:
         declared = sorted(other.partition(".")[2] for other in self._running if other.startswith(f"{kind}."))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -30,12 +31,20 @@ class PostgresChannel(Subscription):
         expected = f"{place}: expected PostgreSQL to let us listen to {options.channel}"
         try:
             async with asyncio.timeout(timeout):
-                connection = await psycopg.AsyncConnection.connect(**arguments, autocommit=True)
-                await connection.execute(sql.SQL("listen {}").format(sql.Identifier(options.channel or "")))
+                return await cls._listening(arguments, options.channel or "")
         except TimeoutError:
             raise OutsideError(f"{expected}, got no answer within {timeout:g} s", retryable=True) from None
         except psycopg.Error as error:
             raise OutsideError(f"{expected}, got {_first_line(error)}", retryable=True) from None
+
+    @classmethod
+    async def _listening(cls, arguments: Mapping[str, Any], channel: str) -> Self:
+        connection = await psycopg.AsyncConnection.connect(**arguments, autocommit=True)
+        try:
+            await connection.execute(sql.SQL("listen {}").format(sql.Identifier(channel)))
+        except BaseException:
+            await connection.close()
+            raise
         return cls(connection)
 
     async def heard(self, seconds: float) -> None:

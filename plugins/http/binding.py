@@ -98,6 +98,9 @@ class HttpBinding(ResourceBinding):
 
     def bind(self, script: Script, host: ScriptHost) -> Http:
         """See :class:`Binding`."""
+        if b"http" in script.source:
+            # Takes 100 ms once a process: now rather than within the time limit of the first event.
+            import trimtab.plugins.http.resource  # noqa: F401
         return Http(script, host, Connector(self.name, script, host, self.connect))
 
     def connect(self, caller: Caller, host: ScriptHost) -> HttpCalls:

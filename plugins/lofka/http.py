@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trimtab.api import CallError, Caller, ScriptHost
+from trimtab.api import Caller, CallError, ScriptHost
 from trimtab.plugins.http.options import HttpOptions
 
 if TYPE_CHECKING:

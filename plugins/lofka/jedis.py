@@ -8,12 +8,17 @@ from typing import Any
 
 _WITH_SCORES = "WITHSCORES"
 _RANGES = frozenset({"ZRANGEBYSCORE", "ZREVRANGEBYSCORE", "ZRANGEBYLEX", "ZREVRANGEBYLEX"})
+_LIMITED = 5
+"""Arguments of one of these with a limit: key, from, to, offset, count."""
 _BLOCKING_POPS = frozenset({"BLPOP", "BRPOP"})
 _EVALUATIONS = frozenset({"EVAL", "EVALSHA"})
 _STORES = frozenset({"ZUNIONSTORE", "ZINTERSTORE"})
 _BOOLEANS = frozenset({"SISMEMBER", "HEXISTS", "GETBIT", "SETBIT"})
 _STATUSES = frozenset(
-    "SET SETEX PSETEX MSET HMSET LSET LTRIM RENAME PFMERGE RESTORE MIGRATE FLUSHDB FLUSHALL".split()
+    {
+        *("SET", "SETEX", "PSETEX", "MSET", "HMSET", "LSET", "LTRIM", "RENAME", "PFMERGE", "RESTORE", "MIGRATE"),
+        *("FLUSHDB", "FLUSHALL"),
+    }
 )
 _NUMBERS = frozenset({"ZSCORE", "ZINCRBY", "INCRBYFLOAT", "HINCRBYFLOAT", "GEODIST"})
 
@@ -36,29 +41,28 @@ def command_of(method: str, arguments: Sequence[Any]) -> Command:
     name = method.upper()
     scored = name.endswith(_WITH_SCORES)
     name = name.removesuffix(_WITH_SCORES)
-    ordered = list(_ordered(name, list(arguments)))
+    ordered = [*_ordered(name, list(arguments))]
     if scored:
         ordered.insert(3, _WITH_SCORES)
     return Command(name, [_text(word) for word in _flat(ordered)], _reply_of(name, arguments, scored=scored))
 
 
-def _ordered(name: str, arguments: list[Any]) -> Iterator[Any]:
-    """Yield the arguments in the order of the command, where Jedis has another one or leaves something out."""
+def _ordered(name: str, arguments: list[Any]) -> list[Any]:
+    """Return the arguments in the order of the command, where Jedis has another one or leaves something out."""
     first, *rest = arguments or [None]
-    if name in _RANGES and len(arguments) == 5:  # key, from, to, offset, count  # noqa: PLR2004
-        return iter([*arguments[:3], "LIMIT", *arguments[3:]])
-    if name in _BLOCKING_POPS and isinstance(first, int):
-        return iter([*rest, first])
+    if name in _RANGES and len(arguments) == _LIMITED:
+        return [*arguments[:3], "LIMIT", *arguments[3:]]
+    if name in _BLOCKING_POPS and isinstance(first, int | float):
+        return [*rest, first]
     if name in _EVALUATIONS:
-        return iter([first, *_evaluated(rest)])
+        return [first, *_evaluated(rest)]
     if name in _STORES:
-        return iter([first, len(rest), *rest])
+        return [first, len(rest), *rest]
     if name == "ZADD" and isinstance(arguments[-1], Mapping):
-        pairs = [(score, member) for member, score in arguments[-1].items()]
-        return iter([*arguments[:-1], *pairs])
+        return [*arguments[:-1], *((score, member) for member, score in arguments[-1].items())]
     if name == "SETBIT" and isinstance(arguments[-1], bool):
-        return iter([*arguments[:-1], int(arguments[-1])])
-    return iter(arguments)
+        return [*arguments[:-1], int(arguments[-1])]
+    return arguments
 
 
 def _evaluated(rest: list[Any]) -> list[Any]:

@@ -87,9 +87,9 @@ class MongoCollection(ScriptObject):
         """Return the documents for ``{filter, sort, skip, limit, projection, hint}``, as a list."""
         return self._run("find", (query,), _find, "[]")
 
-    def count(self, filter: str) -> int:
+    def count(self, only: str) -> int:
         """Return how many documents there are for a filter."""
-        return self._run("count", (filter,), lambda documents, only: documents.count_documents(only), 0)
+        return self._run("count", (only,), lambda documents, values: documents.count_documents(values), 0)
 
     def aggregate(self, pipeline: str) -> str:
         """Return what the stages make of the documents, as a list."""
@@ -99,13 +99,13 @@ class MongoCollection(ScriptObject):
         """Insert a document, or each one of a list."""
         self._run("insert", (data,), _insert, None)
 
-    def remove(self, filter: str) -> int:
+    def remove(self, only: str) -> int:
         """Delete all documents for a filter. Returns how many there were."""
-        return self._run("remove", (filter,), lambda documents, only: documents.delete_many(only).deleted_count, 0)
+        return self._run("remove", (only,), lambda documents, values: documents.delete_many(values).deleted_count, 0)
 
-    def upsert_one(self, filter: str, data: str) -> None:
-        """Set the fields of ``data`` in a document for the filter, which is made if there is none."""
-        self._run("upsert_one", (filter, data), _upsert, None)
+    def upsert_one(self, only: str, data: str) -> None:
+        """Set the fields of ``data`` in one document for the filter, which is made if there is none."""
+        self._run("upsert_one", (only, data), _upsert, None)
 
     def _run(self, method: str, texts: tuple[str, ...], work: Callable[..., Result], empty: Result) -> Result:
         return self._connection.run(self._place, method, texts, work, empty)

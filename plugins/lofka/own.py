@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from trimtab.api import CallError, Caller, Resource, Script, ScriptHost, ScriptObject
+from trimtab.api import Caller, CallError, Resource, Script, ScriptHost, ScriptObject
 from trimtab.plugins.lofka.reach import Reach
 
 

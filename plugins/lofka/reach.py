@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from trimtab.api import CallError, ScriptHost
@@ -30,12 +32,15 @@ class Reach:
         declared = frozenset[str]().union(*map(kind.addresses, self.host.resources.declared(kind.name)))
         missing = sorted(kind.addresses(options) - declared)
         if missing:
-            raise CallError(
-                "PolicyError",
-                f"expected an address that the configuration declares ({', '.join(sorted(declared)) or 'there is none'}), "
-                f"got {', '.join(missing)}; to allow it, declare [resources.{kind.name}.NAME] with url = "
-                f'"{options.url.partition("?")[0]}"',
-            )
+            expected = f"an address that the configuration declares ({', '.join(sorted(declared)) or 'there is none'})"
+            line = f'[resources.{kind.name}.NAME] url = "{_scheme(options.url)}://{",".join(missing)}"'
+            raise CallError("PolicyError", f"expected {expected}, got {', '.join(missing)}; to allow it: {line}")
+
+
+def _scheme(url: str) -> str:
+    """Return how a URL begins; the rest may hold a password."""
+    found = re.match(r"(jdbc:)?[a-z+]+", url)
+    return found[0] if found else ""
 
 
 def _redis(options: Any) -> frozenset[str]:
@@ -49,8 +54,6 @@ def _mongo(options: Any) -> frozenset[str]:
 
 
 def _sql(options: Any) -> frozenset[str]:
-    from pathlib import Path
-
     from trimtab.plugins.sql.urls import read_url
 
     url = read_url(options.url, Path())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from trimtab.api import CallError
 from trimtab.plugins.lofka.own import Connection, Connections
@@ -13,8 +13,10 @@ from trimtab.plugins.lofka.texts import rows_as_text
 from trimtab.plugins.sql.options import SqlOptions
 
 if TYPE_CHECKING:
+    from trimtab.plugins.sql.resource import SqlResource
     from trimtab.plugins.sql.session import Session
 
+Result = TypeVar("Result")
 Answer = dict[str, Any]
 
 
@@ -43,20 +45,20 @@ class SqlConnection(Connection):
         """Run a statement; rows that it returns are dropped."""
         self._run("exec", sql, lambda session: session.execute(sql), 0)
 
-    def _run(self, method: str, sql: str, work: Callable[[Session], Any], rehearsed: Any) -> Any:
-        return self._opened().call(method, (sql,), lambda resource: resource.run(work), rehearsed)
+    def _run(self, method: str, sql: str, work: Callable[[Session], Result], rehearsed: Result) -> Result:
+        def run(resource: SqlResource) -> Result:
+            return resource.run(work)
+
+        return self._opened().call(method, (sql,), run, rehearsed)
 
 
 def _answer(session: Session, sql: str) -> Answer:
-    def read(result: Any) -> Answer:
+    with session._running(sql, None) as result:  # noqa: SLF001 - texts are read before values are made of them
         if not result.returns_rows:
             raise CallError("SqlError", "query: expected a statement that returns rows, got none; use exec")
         columns = [column[0] for column in result.cursor.description]
         rows = [dict(zip(columns, row, strict=True)) for row in rows_as_text(result.cursor)]
-        return _described(sql, columns, rows)
-
-    with session._running(sql, None) as result:  # noqa: SLF001
-        return read(result)
+    return _described(sql, columns, rows)
 
 
 def _described(sql: str, columns: list[str], rows: list[dict[str, str | None]]) -> Answer:

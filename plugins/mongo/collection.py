@@ -151,13 +151,15 @@ class MongoCollection(ScriptObject):
         ``ordered``: one after the other, up to the first that fails. Else all are tried, in any order.
         """
         models = write_models(operations)
-        names = ("inserted", "matched", "modified", "upserted", "deleted")
+        nothing = dict.fromkeys(("inserted", "matched", "modified", "upserted", "deleted"), 0)
 
         def work(collection: Documents) -> dict[str, int]:
-            result = collection.bulk_write(models, ordered=ordered) if models else None
-            return {name: getattr(result, f"{name}_count", 0) for name in names}
+            if not models:
+                return nothing
+            result = collection.bulk_write(models, ordered=ordered)
+            return {name: getattr(result, f"{name}_count") for name in nothing}
 
-        return self._place.call("bulk", shown(operations), work, dict.fromkeys(names, 0))
+        return self._place.call("bulk", (operations,), work, nothing)
 
     # --- indexes ---
 

@@ -10,6 +10,7 @@ from pymongo.errors import (
     BulkWriteError,
     ConfigurationError,
     ConnectionFailure,
+    CursorNotFound,
     InvalidOperation,
     NetworkTimeout,
     NotPrimaryError,
@@ -24,6 +25,7 @@ from trimtab.api import CallError
 _AUTHENTICATION_FAILED = 18
 _LABELS = ("RetryableWriteError", "TransientTransactionError")
 _CONFIGURED = re.compile(r"\s*\(configured timeouts:[^)]*\)")
+_DONE = {"nInserted": "inserted", "nMatched": "matched", "nUpserted": "upserted", "nRemoved": "deleted"}
 _LONGEST = 300
 """Characters of the driver's words that a message shows."""
 
@@ -66,7 +68,8 @@ def _refused(error: OperationFailure | NotPrimaryError, resource: str) -> CallEr
     """The server has answered with an error."""
     details = error.details if isinstance(error.details, Mapping) else {}
     code = details.get("code", getattr(error, "code", None))
-    retryable = isinstance(error, NotPrimaryError) or any(error.has_error_label(label) for label in _LABELS)
+    labelled = any(error.has_error_label(label) for label in _LABELS)
+    retryable = labelled or isinstance(error, NotPrimaryError | CursorNotFound)
     if code == _AUTHENTICATION_FAILED:
         message = f"{resource}: expected to log in, got {_words(error)}; check `username`, `password` and `authSource`"
         return CallError("AuthenticationError", message, code=code)
@@ -78,8 +81,7 @@ def _refused(error: OperationFailure | NotPrimaryError, resource: str) -> CallEr
 def _partly(details: Mapping[str, Any], resource: str, *, retryable: bool) -> CallError:
     """Some of many writes have failed: name the first, and say how many were done."""
     failures = details["writeErrors"] or details["writeConcernErrors"]
-    counts = {name: details[f"n{name.capitalize()}"] for name in ("inserted", "matched", "upserted", "removed")}
-    done = ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "none"
+    done = ", ".join(f"{details[name]} {word}" for name, word in _DONE.items() if details[name]) or "none"
     place = f"operation {failures[0]['index'] + 1}" if "index" in failures[0] else "an operation"
     message = (
         f"{resource}: expected every write to succeed, got {len(failures)} that failed, "
@@ -91,4 +93,4 @@ def _partly(details: Mapping[str, Any], resource: str, *, retryable: bool) -> Ca
 def _words(error: BaseException) -> str:
     details = getattr(error, "details", None)
     text = details.get("errmsg") if isinstance(details, Mapping) else None
-    return _CONFIGURED.sub("", str(text or error)).removeprefix("<class '").strip()[:_LONGEST]
+    return _CONFIGURED.sub("", str(text or error)).strip()[:_LONGEST]

@@ -39,20 +39,20 @@ class MongoSink(Sink):
         self._place = f"sink {context.name}"
         self._resource = MongoResource(options, self._place)
         self._options = options
-        self._lines = b""
-        self._batch = _Batch([], [])
+        self._unsure: _Batch | None = None
+        """What may have been stored or not: the last try failed."""
 
     async def write(self, lines: bytes, count: int) -> None:
         """Store the values. Waits for the server, for as long as one call may take."""
-        again = lines == self._lines
-        if not again:
-            self._batch = _batch(lines, self._options.key)
-            self._lines = lines
+        batch = self._unsure
+        again = batch is not None and batch.lines == lines
+        if batch is None or not again:
+            batch = self._unsure = _batch(lines, self._options.key)
         try:
-            refused = self._batch.refused + await asyncio.to_thread(self._store, again)
+            refused = batch.refused + await asyncio.to_thread(self._store, batch.writes, again)
         except CallError as error:
             raise SinkError(str(error), retryable=error.retryable) from None
-        self._lines = b""
+        self._unsure = None
         if refused:
             message = f"expected to store {count} values, got {len(refused)} refused and the others stored"
             raise SinkError(f"{self._place}: {message}; the first that was refused: {refused[0]}", retryable=False)
@@ -61,18 +61,19 @@ class MongoSink(Sink):
         """Close the connections."""
         await asyncio.to_thread(self._resource.close)
 
-    def _store(self, again: bool) -> list[str]:
-        """Store the batch, in a thread. Returns why documents were refused."""
-        if not self._batch.writes:
+    def _store(self, writes: Sequence[Write], again: bool) -> list[str]:
+        """Store documents, in a thread. Returns why some were refused."""
+        if not writes:
             return []
         failures = self._resource.run_on(
-            self._options.database, self._options.collection, lambda collection: _write(collection, self._batch.writes)
+            self._options.database, self._options.collection, lambda collection: _write(collection, writes)
         )
         return [failure["errmsg"] for failure in failures if not (again and _is_stored(failure))]
 
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
+    lines: bytes
     writes: list[Write]
     refused: list[str]
     """Why values cannot be stored, whatever the server says."""
@@ -91,7 +92,7 @@ def _batch(lines: bytes, key: str | None) -> _Batch:
                 writes[bson.encode(identity)] = ReplaceOne(identity, _encoded(document), upsert=True)
         except (BSONError, TypeError, ValueError) as error:
             refused.append(f"value {number}: {error}")
-    return _Batch(list(writes.values()), refused)
+    return _Batch(lines, list(writes.values()), refused)
 
 
 def _identity(document: Mapping[str, Any], key: str) -> dict[str, Any]:

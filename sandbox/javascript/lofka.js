@@ -1,12 +1,11 @@
 // The globals that scripts written for Lofka's night-watcher find: `extend` of prelude.js.
 //
 // `extras.lofka` makes the connections (plugins/lofka), `extras.script` tells of the script (lofka.py).
-(extras, api, tools) => {
+(extras, api) => {
   "use strict";
 
   const { lofka, script } = extras;
-  const { emit, settings, log: hostLog } = api;
-  const { text } = tools;
+  const { emit, settings } = api;
 
   const global = globalThis;
   const evaluate = global.eval; // called by another name, so that it runs code in the global scope
@@ -51,23 +50,16 @@
 
   // --- log ---
 
-  const log = (level, values) => hostLog[level](values.map((value) => text(value).toWellFormed()).join(" "));
-
+  const { log, warn, error } = global.console;
   const json = (value) => JSON.stringify(value, null, 2);
 
+  // None of these needs its `this`: they are handed around as callbacks.
   const console = {
-    log: (...values) => log("info", values),
-    info: (...values) => log("info", values),
-    debug: (...values) => log("info", values),
-    warn: (...values) => log("warn", values),
-    err: (...values) => log("error", values),
-    error: (...values) => log("error", values),
-    logJSON: (value) => log("info", [json(value)]),
-    warnJSON: (value) => log("warn", [json(value)]),
-    errJSON: (value) => log("error", [json(value)]),
+    log, info: log, debug: log, warn, err: error, error,
+    logJSON: (value) => log(json(value)),
+    warnJSON: (value) => warn(json(value)),
+    errJSON: (value) => error(json(value)),
   };
-
-  const print = (...values) => log("info", values);
 
   // --- libraries ---
 
@@ -286,6 +278,8 @@
     synchronized: () => refuse("Java.synchronized"),
   };
 
+  const TOOLS = "com.github.tsingjyujing.lofka.nightwatcher.engine.tool";
+
   const java_object_to_json_string = (value) => JSON.stringify(value);
   const java_object_to_json = (value) => JSON.parse(java_object_to_json_string(value));
 
@@ -293,11 +287,12 @@
 
   const names = {
     $: asyncHttp, asyncHttp, syncHttp, RedisCluster, SQLConnection, MongoClient, MongoCollection, MongoIterable,
-    console, print, load, load_library, __global_eval: evaluateAway, async_execute, create_thread, sleep,
+    console, print: log, load, load_library, __global_eval: evaluateAway, async_execute, create_thread, sleep,
     java_object_to_json, java_object_to_json_string,
     Java, Packages: jvm(""), JavaImporter: jvm("JavaImporter"), Thread: jvm("java.lang.Thread"),
     ArrayList: jvm("java.util.ArrayList"), Document: jvm("org.bson.Document"),
-    Lists: jvm("com.google.common.collect.Lists"),
+    Lists: jvm("com.google.common.collect.Lists"), __ENGINE_TOOLS: jvm(`${TOOLS}.CommonTools`),
+    get_tool_type: (name) => refuse(`${TOOLS}.${name}`),
     java: jvm("java"), javax: jvm("javax"), javafx: jvm("javafx"), com: jvm("com"), edu: jvm("edu"), org: jvm("org"),
   };
   for (const name in names) {
@@ -315,8 +310,8 @@
       emit(named ?? "lofka", String(result));
     } else if (!dropped) {
       dropped = true;
-      log("warn", ["processing_data returns a value and nothing takes it; configure [sinks.lofka], or name a sink in " +
-        "settings as lofka.sink"]);
+      warn("processing_data returns a value and nothing takes it: configure [sinks.lofka], or name a sink in " +
+        "[settings.lofka] sink");
     }
   }
 

@@ -73,7 +73,7 @@ def test_what_lanes_import_does_not_bring_the_host_side_along() -> None:
 
 
 DOOR = """
-Binding CallError Caller Codec CodecError Discoverer DiscovererContext DiscovererKind Duration Events Fault HandlerRun
+Binding CallError Caller Codec CodecError Connector Discoverer DiscovererContext DiscovererKind Duration Events Fault HandlerRun
 HandlerSpec LogEntry Notice OutsideError Pages PluginError Problem Records Resource ResourceBinding ResourceKind Scope
 Script ScriptEngine ScriptError ScriptHost ScriptInstance ScriptObject Sink SinkContext SinkError SinkKind Snapshot
 Source SourceContext SourceError SourceKind TrimtabError hookimpl is_ignored name_problem parse_duration

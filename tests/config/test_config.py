@@ -336,7 +336,9 @@ def test_settings_and_resources_are_kept_as_written_and_settings_in_a_fixed_orde
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KEY", "hunter22")
-    text = '[resources.sql.y]\nurl = "${KEY}"\n[settings]\nz = "${KEY}"\nday = 2024-05-01\n[settings.a]\nc = 1\nb = "$${"'
+    text = (
+        '[resources.sql.y]\nurl = "${KEY}"\n[settings]\nz = "${KEY}"\nday = 2024-05-01\n[settings.a]\nc = 1\nb = "$${"'
+    )
     config = read(tmp_path, text)
     assert config.resources["sql.y"] == b'{"url":"${KEY}"}'
     assert config.settings == b'{"a":{"b":"$${","c":1},"day":"2024-05-01","z":"${KEY}"}'

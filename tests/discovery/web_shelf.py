@@ -46,6 +46,7 @@ class Shelf:
         self.now: float | None = None
         self.crowd: threading.Barrier | None = None
         self.requests: list[Asked] = []
+        self.asked = 0
         self.most_at_once = 0
         self._answering = threading.Event()
         self._answering.set()
@@ -86,6 +87,7 @@ class Shelf:
     def answer(self, path: str, headers: Mapping[str, str]) -> Answer:
         """What a request is answered with; notes it."""
         with self._lock:
+            self.asked += 1
             self._open += 1
             self.most_at_once = max(self.most_at_once, self._open)
         self._answering.wait(60)

@@ -109,6 +109,18 @@ def test_a_host_starts_with_what_ran_before_while_the_manifest_is_out_of_reach(t
         numbers.send_until(lambda: seen(project, "two"), "the new version handles an event")
 
 
+def test_a_change_in_the_folder_does_not_wait_for_a_silent_manifest(tmp_path: Path, shelf: Shelf) -> None:
+    publish(shelf, "one")
+    project = with_manifest(tmp_path, shelf)
+    project.config.write_text(project.config.read_text().replace('timeout = "5s"', 'timeout = "1h"'))
+    with running(project):
+        asked = shelf.asked
+        shelf.pause()
+        eventually(lambda: shelf.asked > asked, "the manifest is asked, and silent")
+        project.save("local.py", SCRIPT.format(version="local"))
+        eventually(lambda: project.script("local.py"), "the script of the folder runs")
+
+
 def test_a_rollback_holds_back_what_the_manifest_still_names(tmp_path: Path, shelf: Shelf) -> None:
     publish(shelf, "one")
     with running(with_manifest(tmp_path, shelf)) as project:
@@ -178,3 +190,14 @@ def test_settings_from_outside_go_over_those_of_the_file_and_expand_nothing(tmp_
         numbers.send_until(lambda: seen(project, both), "all settings are seen")
         shelf.documents["/b.json"] = b"{}"
         numbers.send_until(lambda: seen(project, both | {"speed": 80}), "the setting below it is seen")
+
+
+def test_what_a_removed_discoverer_had_found_goes_with_it(tmp_path: Path, shelf: Shelf) -> None:
+    publish(shelf, "one")
+    project = with_manifest(tmp_path, shelf)
+    with running(project):
+        assert project.script("work.py")["state"] == "active"
+    text = project.config.read_text()
+    project.config.write_text(text[: text.index("[discoverers.central]")])
+    with running(project):
+        assert not project.script("work.py")

@@ -23,7 +23,9 @@ def run(body: str, *events: Any, **options: Any) -> Handled:
 
 def test_a_blocking_get_returns_what_its_callback_returns(http_server: EchoServer) -> None:
     url = f"{http_server.url}/get?c=0"
-    handled = run(f'return syncHttp.get("{url}", {{a: "ä b", n: 1.5, o: {{x: 1}}, t: true}}, function (t) {{ return t }})')
+    handled = run(
+        f'return syncHttp.get("{url}", {{a: "ä b", n: 1.5, o: {{x: 1}}, t: true}}, function (t) {{ return t }})'
+    )
     (answer,) = handled.emitted
     assert '"args": {"c": "0", "a": "\\u00e4 b", "n": "1.5", "o": "{\\"x\\":1}", "t": "true"}' in answer
 

@@ -98,7 +98,13 @@ var at = new Date("2018-11-28T00:00:00Z").getTime();
 coll.insert({{ _id: 2, at: {{ $date: at }}, long: {{ $numberLong: "6" }} }});
 return [coll.find({{ _id: {{ $oid: "{key}" }}, at: {{ $date: at }} }}).first(), coll.count({{ at: {{ $date: at }} }})];"""
     milliseconds = int(at.timestamp() * 1000)
-    document = {"_id": {"$oid": str(key)}, "at": {"$date": milliseconds}, "long": {"$numberLong": "5"}, "int": 5, "double": 0.5}
+    document = {
+        "_id": {"$oid": str(key)},
+        "at": {"$date": milliseconds},
+        "long": {"$numberLong": "5"},
+        "int": 5,
+        "double": 0.5,
+    }
     assert result(mongo_server, name, code) == [document, 2]
     with mongo_server.client() as client:
         stored = client["lofka"][name].find_one({"_id": 2})

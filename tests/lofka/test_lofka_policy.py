@@ -49,7 +49,7 @@ def test_another_address_is_refused_with_the_configuration_that_would_allow_it(k
     others = {name: options for name, options in DECLARED.items() if not name.startswith(kind)}
     message = outcome(CONNECTIONS[kind], others, confined=True)
     assert message.startswith("PolicyError: ")
-    assert f"[resources.{kind}.NAME]" in message
+    assert f"to allow it: [resources.{kind}.NAME] url = " in message
     assert "s3cr3t" not in message
 
 

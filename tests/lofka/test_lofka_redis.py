@@ -182,3 +182,20 @@ function processing_data(text) {{
         handled = runner.handle(1, 2, 3)
         assert len(handled.faults) == 1
         assert handled.emitted == ["right", "right"]
+
+
+def test_a_new_interpreter_connects_anew_and_leaves_nothing_of_the_old_one_behind(redis_server: RedisServer) -> None:
+    before = len(redis_server.ask("CLIENT LIST"))
+    source = f"""
+var redis = null;
+function open() {{ redis = new RedisCluster(["{redis_server.address}"]); }}
+function processing_data(text) {{
+  for (var kept = []; text === "1"; ) kept.push(new Array(100000).fill(text));
+  return redis.set("after", text);
+}}"""
+    with ScriptRunner(settings={"lofka": {"sink": "out", "timeout": "60s"}}) as runner:
+        runner.load(a__js=source)
+        handled = runner.handle(1, 2)
+        assert [fault.name for fault in handled.faults] == ["MemoryLimitExceeded"]
+        assert handled.emitted == ["OK"]
+        assert len(redis_server.ask("CLIENT LIST")) == before + 1

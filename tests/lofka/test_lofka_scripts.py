@@ -69,7 +69,9 @@ def test_the_text_is_the_one_that_came() -> None:
 
 def test_open_and_close_are_called_and_may_be_missing() -> None:
     with ScriptRunner() as runner:
-        runner.load(a__js="function open() { print('open') }\nfunction processing_data() {}\nfunction close() { print('close') }")
+        runner.load(
+            a__js="function open() { print('open') }\nfunction processing_data() {}\nfunction close() { print('close') }"
+        )
         runner.load(b__js="function processing_data() {}")
         assert runner.close() == []
         assert messages(runner) == ["open", "close"]
@@ -125,7 +127,9 @@ def test_processing_data_may_be_replaced_while_it_runs() -> None:
 
 def test_texts_know_their_beginning_and_end() -> None:
     with ScriptRunner() as runner:
-        runner.load(a__js="function processing_data(text) { print('online/x'.startsWith('online'), 'a.js'.endsWith('.js')) }")
+        runner.load(
+            a__js="function processing_data(text) { print('online/x'.startsWith('online'), 'a.js'.endsWith('.js')) }"
+        )
         runner.handle(1)
         assert messages(runner) == ["true true"]
 
@@ -193,7 +197,10 @@ function processing_data(text) {
 
 
 def test_a_time_limit_that_is_none_is_refused() -> None:
-    with ScriptRunner(settings={"lofka": {"timeout": "soon"}}) as runner, pytest.raises(ChangeRefused, match=r"lofka\.timeout"):
+    with (
+        ScriptRunner(settings={"lofka": {"timeout": "soon"}}) as runner,
+        pytest.raises(ChangeRefused, match=r"lofka\.timeout"),
+    ):
         runner.load(a__js="function processing_data() {}")
 
 
@@ -288,7 +295,9 @@ def test_objects_of_the_jvm_are_refused_with_what_to_use(code: str, replacement:
 
 def test_load_library_knows_those_of_lofka_and_complains_about_others() -> None:
     with ScriptRunner() as runner:
-        runner.load(a__js="load_library('libHttp'); load_library('libSQL.js'); load_library('own');\nfunction processing_data() {}")
+        runner.load(
+            a__js="load_library('libHttp'); load_library('libSQL.js'); load_library('own');\nfunction processing_data() {}"
+        )
         ((level, message),) = logged(runner)
         assert level == "error"
         assert 'load("./_own")' in message

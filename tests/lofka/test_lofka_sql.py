@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +46,10 @@ def result(connection: str, code: str, **options: Any) -> Any:
 
 
 @pytest.fixture(params=["postgres", "mariadb"])
-def database(request: pytest.FixtureRequest) -> Iterator[Database]:
+def database(request: pytest.FixtureRequest) -> Database:
     """Each of the databases."""
-    yield request.getfixturevalue(request.param)
+    found: Database = request.getfixturevalue(request.param)
+    return found
 
 
 def test_a_query_returns_rows_of_texts_and_what_there_is_of_them(database: Database, name: str) -> None:
@@ -147,7 +147,10 @@ def test_rehearsed_statements_reach_no_database() -> None:
     code = 'conn.exec("delete from t"); return conn.query("select 1 as one")'
     answer = result(nowhere, code, rehearsed=calls)
     assert answer == {"result": [], "sql": "select 1 as one", "columns": [], "cols": 0, "rows": 0}
-    assert [(call.method, call.arguments) for call in calls] == [("exec", ("delete from t",)), ("query", ("select 1 as one",))]
+    assert [(call.method, call.arguments) for call in calls] == [
+        ("exec", ("delete from t",)),
+        ("query", ("select 1 as one",)),
+    ]
 
 
 def test_a_statement_that_the_time_limit_cuts_off_does_not_answer_the_next_one(postgres: PostgresServer) -> None:

@@ -258,8 +258,11 @@ def test_an_error_among_many_writes_tells_which_and_how_many_were_done(asker: As
     assert (error.name, error.code, error.retryable) == ("MongoError", 11000, False)
     assert "got 1 that failed, the first in operation 2: E11000" in error.message
     assert error.message.endswith(f"done: {done} inserted")
-    writes = [{"insertOne": {"document": {"_id": number}}} for number in (4, 1, 5)]
-    assert "the first in operation 2" in asker.refusal("bulk", writes, ordered=ordered).message
+    writes = [{"deleteOne": {"filter": {"_id": 1}}}, {"insertOne": {"document": {"_id": 2}}}]
+    asker("upsert", {"_id": 2}, {"n": 1})
+    message = asker.refusal("bulk", writes, ordered=ordered).message
+    assert "the first in operation 2" in message
+    assert message.endswith("done: 1 deleted")
 
 
 def test_an_error_of_the_server_has_its_code(letters: Asker) -> None:

@@ -209,3 +209,28 @@ def handle(event):
         runner.declare(mongo__it={"url": server.url, "timeout": "1s"})
         (fault,) = runner.handle({}).faults
         assert fault.name == "ConnectionError"
+
+
+def test_a_cursor_that_the_server_does_not_know_any_more_may_be_read_anew(
+    frail_server: MongoServer, collection: str
+) -> None:
+    script = f"""
+from trimtab import emit, mongo
+timeout = 20
+found = mongo("it").collection("faults", "{collection}")
+kept = iter(found.find({{}}, batch=1))
+def handle(event):
+    try:
+        emit("out", found.count() if event == "count" else next(kept)["n"])
+    except Exception as error:
+        emit("out", [error.name, error.code, error.retryable])
+"""
+    with frail_server.client() as client:
+        client.faults[collection].insert_many([{"n": n} for n in range(9)])
+    with ScriptRunner({"mongo.it": {"url": frail_server.url}}) as runner:
+        runner.load(a__py=script)
+        assert runner.handle("next").emitted == [0]
+        frail_server.kill()
+        frail_server.start()
+        until(lambda: runner.handle("count").emitted == [9], "a call to get through")
+        assert runner.handle("next").emitted == [["MongoError", 43, True]]

@@ -298,7 +298,7 @@ def test_a_check_refuses_a_cluster_with_a_gap(tmp_path: Path) -> None:
     with RedisServer(tmp_path, options) as lone:
         lone.ask("CLUSTER ADDSLOTSRANGE", 0, 100)
         used = resource(f"redis+cluster://{lone.address}")
-        with pytest.raises(CallError, match="expected redis.cache .* to serve all slots, got the state 'fail'"):
+        with pytest.raises(CallError, match=r"expected redis\.cache .* to serve all slots, got the state 'fail'"):
             used.check()
         used.close()
 

@@ -105,7 +105,7 @@ def test_a_key_that_is_no_stream_fails_for_good_and_takes_nothing(server: RedisS
 def test_a_write_that_is_refused_in_part_takes_nothing(tmp_path: Path) -> None:
     with RedisServer(tmp_path) as server:
         server.ask("ACL SETUSER", "writer", "on", ">p", "~s", "-@all", "+xadd", "+multi", "+client")
-        with pytest.raises(SinkError, match="NOPERM|permissions") as caught:
+        with pytest.raises(SinkError, match=r"NOPERM|permissions") as caught:
             write(make(f"redis://writer:p@{server.address}"), b"1\n2\n")  # may not EXEC
         assert not caught.value.retryable
         assert server.ask("EXISTS", "s") == 0

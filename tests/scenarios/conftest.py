@@ -11,12 +11,6 @@ import pytest
 from tests.scenarios.fleet import Fleet
 from tests.servers.sql_servers import PostgresServer
 
-TABLES = (
-    "create table fences (name text primary key, lat float not null, lon float not null, radius_km float not null)",
-    "create table contacts (vehicle_id text primary key, channel text not null, address text not null)",
-)
-"""On a server they are made before the host starts: PostgreSQL does not make one table from two lanes at a time."""
-
 
 @contextmanager
 def postgres_server() -> Iterator[PostgresServer]:
@@ -42,7 +36,7 @@ def second_postgres_of_the_session() -> Iterator[PostgresServer]:
 
 @pytest.fixture
 def postgres(postgres_of_the_session: PostgresServer) -> PostgresServer:
-    """A server with the tables of the demo, empty."""
+    """A server without tables: the scripts make theirs."""
     return emptied(postgres_of_the_session)
 
 
@@ -53,7 +47,7 @@ def second_postgres(second_postgres_of_the_session: PostgresServer) -> PostgresS
 
 
 def emptied(server: PostgresServer) -> PostgresServer:
-    server.run("drop table if exists fences", "drop table if exists contacts", *TABLES)
+    server.run("drop table if exists fences", "drop table if exists contacts")
     return server
 
 

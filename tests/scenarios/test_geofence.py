@@ -19,7 +19,7 @@ def test_a_fence_that_a_user_draws_holds_from_the_next_report_on_until_it_is_mov
         after = traffic.go_on()
         handled = traffic.handled()
         fenced = fleet.alarms("geofence", fence="depot")
-        assert_one_run(fenced, first, last)
+        assert_one_run(fenced, range(first, last))
         assert before.isdisjoint(fenced)
         assert max(fenced) < after
         assert set(handled.values()) == {1}, "no script is reloaded for it"
@@ -35,4 +35,4 @@ def test_a_fence_that_is_not_complete_is_a_dead_letter_and_harms_no_report(fleet
         assert (letter["script"], letter["source"]) == ("fences.js", "fences")
         fleet.trimtab("dead-letters", "purge", "--all")
         traffic.handled()
-        assert_one_run(fleet.alarms("geofence"), first, last)
+        assert_one_run(fleet.alarms("geofence"), range(first, last))

@@ -54,6 +54,10 @@ class RedisServer(Server):
         """Return the servers that hold data: itself."""
         return [self]
 
+    def master_of(self, _key: str) -> RedisServer:
+        """Return the server that holds a key: itself."""
+        return self
+
     def client(self) -> Any:
         """Return a client with text in and out. Close it, or use it as a context manager."""
         return redis.Redis(
@@ -183,6 +187,10 @@ class RedisSentinel:
     def masters(self) -> list[RedisServer]:
         """Return the servers that hold data: the one that the Sentinel calls the master."""
         return [self.master()]
+
+    def master_of(self, _key: str) -> RedisServer:
+        """Return the server that holds a key: the one that the Sentinel calls the master."""
+        return self.master()
 
     def master(self) -> RedisServer:
         """Return the server that the Sentinel calls the master."""

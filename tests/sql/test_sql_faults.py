@@ -168,9 +168,7 @@ def test_a_refused_connection_is_a_connection_error(ask: Ask, kind: str, options
 
 
 @pytest.mark.parametrize("kind", SERVED)
-def test_a_wrong_password_is_an_authentication_error_that_does_not_show_it(
-    ask: Ask, options: dict[str, Any]
-) -> None:
+def test_a_wrong_password_is_an_authentication_error_that_does_not_show_it(ask: Ask, options: dict[str, Any]) -> None:
     asker = ask({**options, "password": "wr0ng&pass"})
     assert outcome(asker, ASK) == ["AuthenticationError", False]
     assert "wr0ng" not in asker.fault(ASK).message
