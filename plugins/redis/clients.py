@@ -41,13 +41,14 @@ def make_client(address: Address, timeout: float) -> Any:
 @asynccontextmanager
 async def connected(address: Address, seconds: float) -> AsyncIterator[Any]:
     """Inside the block, there is a client for asyncio, as :func:`make_client` gives. Raises the driver's errors."""
-    async with _make_async_client(address, seconds) as client:
-        try:
-            yield client
-        finally:
-            if address.form is Form.SENTINEL:  # the driver leaves these open
-                for sentinel in client.connection_pool.sentinel_manager.sentinels:
-                    await sentinel.aclose()
+    client = _make_async_client(address, seconds)
+    try:
+        yield client
+    finally:
+        await client.aclose()
+        if address.form is Form.SENTINEL:  # the driver leaves these open
+            for sentinel in client.connection_pool.sentinel_manager.sentinels:
+                await sentinel.aclose()
 
 
 def _make_async_client(address: Address, timeout: float) -> Any:

@@ -35,7 +35,7 @@ class Scan(Pages):
         """See :class:`Pages`. Answers without elements are no pages: it asks on."""
         while self._cursors is None or self._cursors:
             page: Sequence[Any] = self._caller.call(self._method, self._arguments, self._read, [])
-            if page:
+            if page or self._cursors is None:  # only rehearsed: nothing was asked
                 return page
         return []
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import socket
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -22,12 +22,13 @@ ANSWER_SECONDS = 5.0
 """How long connecting may take, and how long an answer."""
 BLOCK_SECONDS = 1.0
 """How long the server waits for new entries before it answers that there are none."""
-FINISH_SECONDS = 10.0
+FINISH_SECONDS = 5.0
 """How long the end of the source waits for what is on its way; what is not handled then is read again."""
 MOST_UNACKNOWLEDGED = 10_000
 """Entries that may be on their way through the stream; then no more are read."""
 
 _CLAIMS_PER_PERIOD = 3
+_AGAIN_SECONDS = 0.05
 _BEGINNING = b"0-0"
 _GONE = ("NOGROUP", "UNBLOCKED")
 """How errors begin that say that the group, or the whole stream, was deleted."""
@@ -63,7 +64,7 @@ class StreamSource(Source):
         """See :class:`Source`. Ends when what is on its way is acknowledged, or takes too long for that."""
         address = self._options.address()
         async with self._errors(address), connected(address, ANSWER_SECONDS + BLOCK_SECONDS) as client:
-            await self._make_group(client, b"$" if self._options.start == "end" else _BEGINNING)
+            await _ended(self._make_group(client, b"$" if self._options.start == "end" else _BEGINNING))
             while True:
                 self._has_worked = True
                 try:
@@ -71,7 +72,7 @@ class StreamSource(Source):
                 except exceptions.ResponseError as error:
                     if not str(error).startswith(_GONE):
                         raise
-                await self._make_group(client, _BEGINNING)  # nothing says how far the one that is gone had come
+                await _ended(self._make_group(client, _BEGINNING))  # nothing says how far the one that is gone had come
 
     async def _work(self, client: Any) -> None:
         """Do everything at once, until something fails."""
@@ -80,14 +81,14 @@ class StreamSource(Source):
         try:
             failed, _others = await asyncio.wait([acknowledging, *reading], return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
-            await _stop(reading)
-            await self._finish(acknowledging)
+            await _uncut(self._finish(reading, acknowledging))
             raise
         finally:
-            await _stop([acknowledging, *reading])
+            await _uncut(_stop([acknowledging, *reading]))
         failed.pop().result()
 
-    async def _finish(self, acknowledging: asyncio.Task[None]) -> None:
+    async def _finish(self, reading: Sequence[asyncio.Task[None]], acknowledging: asyncio.Task[None]) -> None:
+        await _stop(reading)
         idle = asyncio.create_task(self._until(lambda: not self._on_their_way))
         await asyncio.wait([idle, acknowledging], timeout=FINISH_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         await _stop([idle])
@@ -230,10 +231,31 @@ class StreamSource(Source):
             await self._changed.wait()
 
 
+async def _ended(work: Coroutine[Any, Any, None]) -> None:
+    """Wait for what asks the driver, and end it when this is cancelled."""
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.wait([task])
+    finally:
+        await _uncut(_stop([task]))
+    task.result()
+
+
+async def _uncut(work: Coroutine[Any, Any, None]) -> None:
+    """Wait for what takes a limited time, also when this is cancelled once more: a host that ends does that."""
+    task = asyncio.create_task(work)
+    while not task.done():
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait([task])
+
+
 async def _stop(tasks: Sequence[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    """Cancel tasks until they end: the driver can take one cancellation for the end of a timeout of its own."""
+    left = {task for task in tasks if not task.done()}
+    while left:
+        for task in left:
+            task.cancel()
+        _done, left = await asyncio.wait(left, timeout=_AGAIN_SECONDS)
 
 
 def _consumer(context: SourceContext) -> str:

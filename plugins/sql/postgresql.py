@@ -18,8 +18,9 @@ from trimtab.plugins.sql.trouble import Trouble, connection_lost, of_state, time
 
 Result = TypeVar("Result")
 
-LONGEST_WAIT = 0.02
-"""Seconds between looks at the clock, and for signals, while the server is silent."""
+LONGEST_WAIT = 0.005
+"""Seconds between looks at the clock while the server is silent. A signal makes the driver wait anew, so it must be
+shorter than the ticks of the time limit."""
 
 
 class PostgresFlavor(Flavor):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -71,17 +71,24 @@ class SqliteFlavor(Flavor):
         return Trouble("SqlError", message, code, retryable=_is_busy(error))
 
     def _prepare(self, connection: sqlite3.Connection, _record: object) -> None:
-        connection.set_progress_handler(self._look, STEPS)
+        connection.set_progress_handler(self._looks().__next__, STEPS)
         with suppress(sqlite3.OperationalError):  # of somebody else's in use, or read-only: it works without, too
             connection.execute("pragma journal_mode = wal")
 
-    def _look(self) -> bool:
-        """Tell SQLite whether to stop. What a signal raises here, SQLite drops; it is raised again afterwards."""
-        try:
-            return self.deadline.has_passed()
-        except BaseException as error:  # noqa: BLE001 - see above
-            self._struck = error
-            return True
+    def _looks(self) -> Iterator[bool]:
+        """Tell SQLite, each time it asks, whether to stop; what a signal raises meanwhile is kept.
+
+        SQLite's caller drops exceptions. A function could not catch them all: signals are looked for when it is
+        entered. A generator is entered where it has stopped, and that is inside the ``try``.
+        """
+        while True:
+            try:
+                yield self.deadline.has_passed()
+            except GeneratorExit:
+                return
+            except BaseException as error:  # noqa: BLE001 - raised again by trouble()
+                self._struck = error
+                yield True
 
     def _execute(self, cursor: sqlite3.Cursor, statement: str, values: Any, _context: object) -> bool:
         while True:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.mongo.asking import Asker
+from tests.mongo.cut_off import EVENTS
 from tests.servers.mongo_server import HOST, MongoServer
 from tests.servers.programs import free_port, until
 from trimtab.testing.scripts import ScriptRunner
@@ -130,22 +134,9 @@ def test_a_call_that_the_time_limit_cuts_off_leaves_nothing_behind(
 
 
 def test_a_time_limit_at_any_moment_leaves_nothing_behind(server: MongoServer, collection: str) -> None:
-    """Each event goes on calling until its time is up, and knows its own documents by their number."""
-    script = f"""
-from trimtab import emit, mongo
-timeout = 0.05
-def handle(event):
-    collection = mongo("it").collection("faults", "{collection}")
-    for i in range(10**9):
-        mine = {{"event": event["n"], "i": i}}
-        collection.insert(mine)
-        assert collection.find_one(mine, projection={{"_id": 0}}) == mine, "the answer of another call"
-        assert [d["i"] for d in collection.find({{"event": event["n"]}}, sort="i", batch=1, limit=3)] == [0, 1, 2][:i + 1]
-"""
-    with ScriptRunner({"mongo.it": {"url": server.url}}) as runner:
-        runner.load(a__py=script)
-        faults = [runner.handle({"n": n}).faults for n in range(40)]
-    assert {fault.name for (fault,) in faults} == {"TimeLimitExceeded"}, faults
+    command = [sys.executable, "-m", "tests.mongo.cut_off", server.url, collection]
+    ended = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
+    assert ended.stdout.splitlines() == ["TimeLimitExceeded"] * EVENTS, ended.stdout + ended.stderr[-4000:]
 
 
 def test_the_time_limit_strikes_while_threads_of_a_client_are_idle(frail_server: MongoServer, collection: str) -> None:

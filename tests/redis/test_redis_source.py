@@ -220,32 +220,20 @@ def test_a_new_group_may_begin_at_the_end(server: RedisServer, context: Recordin
 # --- what was not handled ---
 
 
-def test_what_was_taken_and_not_acknowledged_comes_again_with_the_same_place(
-    server: RedisServer, tmp_path: Path
+def test_what_this_consumer_had_taken_before_it_died_comes_first(
+    server: RedisServer, context: RecordingContext
 ) -> None:
     add(server, *range(7))
-    first, second = (HoldingContext(JsonCodec(), tmp_path) for _ in range(2))
+    server.ask("XGROUP CREATE", "s", "trimtab", "0")
+    assert server.ask("XREADGROUP", "GROUP", "trimtab", "me", "COUNT", 5, "STREAMS", "s", ">")
 
-    async def die() -> None:
-        source = asyncio.create_task(make(server, first, batch=2).run())
-        await first.until_lines(7)
-        assert pending(server) == 7
-        source.get_loop().stop()  # as kill -9 would: nothing is finished
-
-    async def live() -> None:
-        async with running(make(server, second, batch=2)):
-            await second.until_lines(7)
-            second.handle()
+    async def test() -> None:
+        async with running(make(server, context, consumer="me", batch=2)):
+            await context.until_lines(7)
             await eventually(lambda: pending(server) == 0)
 
-    loop = asyncio.new_event_loop()
-    loop.create_task(die())  # noqa: RUF006 - the loop lives as long as it
-    loop.run_forever()
-    for task in asyncio.all_tasks(loop):
-        task._log_destroy_pending = False  # type: ignore[attr-defined]
-    run(live())
-    assert first.places == second.places
-    assert numbers(second.lines) == list(range(7))
+    run(test())
+    assert numbers(context.lines) == list(range(7))
 
 
 def test_entries_of_a_dead_consumer_are_taken_over(server: RedisServer, context: RecordingContext) -> None:
@@ -309,8 +297,8 @@ def test_the_end_waits_until_what_is_on_its_way_is_acknowledged(server: RedisSer
         task = asyncio.create_task(make(server, context).run())
         await context.until_lines(1)
         task.cancel()
-        await asyncio.sleep(0)
-        add(server, 2)  # too late
+        await asyncio.sleep(0.1)
+        assert pending(server) == 1
         context.handle()
         with pytest.raises(asyncio.CancelledError):
             await task

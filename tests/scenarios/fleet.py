@@ -111,10 +111,14 @@ class Traffic:
         eventually(lambda: len(self._fleet.emitted()) >= first + SOME, "reports are handled")
         return first
 
-    def handled(self) -> dict[int, int]:
-        """End, also the host; return the generation that has handled each report: every one, and each once."""
+    def end(self) -> None:
+        """Send no more, and wait until all reports are handled."""
         self.__exit__()
         eventually(lambda: len(self._fleet.emitted()) >= self.sent, "all are handled")
+
+    def handled(self) -> dict[int, int]:
+        """End, also the host; return the generation that has handled each report: every one, and each once."""
+        self.end()
         assert self._fleet.stop() == 0
         rows = self._fleet.emitted()
         assert sorted(number for number, _ in rows) == list(range(self.sent))

@@ -65,7 +65,7 @@ def test_what_a_service_has_refused_is_pushed_again_by_a_replay(fleet: Fleet, se
         added = fleet.change("push.ts")
         eventually(fleet.letters, "a push fails")
         service.answer = lambda _visit: Reply(200)
-        traffic.go_on()
+        traffic.end()
         fleet.trimtab("dead-letters", "replay", "--script", "push.ts")
         handled = traffic.handled()
         pushed = {json.loads(visit.body)["at"] for visit in service.visits}

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from tests.servers.programs import Server, free_port, program
+from tests.servers.programs import Server, free_port, program, until
 
 USER, DATABASE = "trimtab", "app"
 PASSWORD = "s3cret@:/pass"  # as bad as it may be in a URL
@@ -56,17 +56,23 @@ class PostgresServer(Server):
 
     def kill(self) -> None:
         """See :meth:`Server.kill`."""
+        children = self._children()
         self.signal(signal.SIGKILL)
         super().kill()
+        until(lambda: all(map(_has_ended, children)), "the processes of PostgreSQL to end")
 
     def signal(self, number: signal.Signals) -> None:
         """See :meth:`Server.signal`. The processes of PostgreSQL, one a connection, are no process group."""
-        if self._process is not None:
-            pid = self._process.pid
-            for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-                with suppress(ProcessLookupError):
-                    os.kill(int(child), number)
+        for child in self._children():
+            with suppress(ProcessLookupError):
+                os.kill(child, number)
         super().signal(number)
+
+    def _children(self) -> list[int]:
+        if self._process is None:
+            return []
+        pid = self._process.pid
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
     def run(self, *statements: str) -> str:
         """Run statements, each in a transaction of its own, and return what the last one shows."""
@@ -170,6 +176,13 @@ def _server_folder(kind: str) -> Path:
 
 def _as_nobody(*command: str) -> list[str]:
     return [*NOBODY, *command] if os.geteuid() == 0 else [*command]
+
+
+def _has_ended(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
 
 
 def _accepts(port: int) -> bool:
