@@ -100,7 +100,7 @@ class Engine:
     def check(self, plan: Plan) -> tuple[dict[str, LoadedScript], dict[str, Fault]]:
         """Load what a plan loads, run no ``open()``, keep nothing. Returns what loaded, and what did not."""
         resources = self._host.resources
-        faults = resources.prepare(plan.resources) or resources.check(plan.probes, self._host.limits)
+        faults = resources.prepare(plan.resources, made=False) or resources.check(plan.probes, self._host.limits)
         if faults:
             return {}, faults
         with _Swapped(self._host, plan.settings):

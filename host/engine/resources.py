@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -25,11 +27,25 @@ MOST_SAMPLES = 64
 """Times kept for one script and resource until they are fetched."""
 
 
-class _Made(NamedTuple):
-    """One resource, and what it was made from."""
+@dataclass(slots=True, eq=False)
+class _Declared:
+    """One resource: what it is made from, and what was made, if it was needed yet."""
 
     options: msgspec.Struct
-    resource: Resource
+    make: Callable[[], Resource]
+    made: Resource | None = None
+
+    @property
+    def resource(self) -> Resource:
+        """The resource, made now if it was not yet. Raises :class:`CallError`."""
+        if self.made is None:
+            self.made = self.make()
+        return self.made
+
+    def close(self) -> None:
+        """Close what was made."""
+        if self.made is not None:
+            self.made.close()
 
 
 class Resources:
@@ -50,9 +66,9 @@ class Resources:
         self._folder = folder
         self._clock = clock
         self._rehearse = rehearse
-        self._running: dict[str, _Made] = {}
-        self._candidates: dict[str, _Made] | None = None
-        self._retired: dict[str, list[_Made]] = {}
+        self._running: dict[str, _Declared] = {}
+        self._candidates: dict[str, _Declared] | None = None
+        self._retired: dict[str, list[_Declared]] = {}
         self._counts: dict[tuple[str, str], CallCount] = {}
 
     # --- what bindings call ---
@@ -97,41 +113,42 @@ class Resources:
 
     # --- generations ---
 
-    def prepare(self, changes: Mapping[str, Mapping[str, Any] | None]) -> dict[str, Fault]:
-        """Make new resources beside the running ones, from their options; None: without it. Connects to nothing.
+    def prepare(self, changes: Mapping[str, Mapping[str, Any] | None], *, made: bool = True) -> dict[str, Fault]:
+        """Declare resources beside the running ones, by their options; None: without it. Connects to nothing.
 
-        Returns the faults of those that cannot be made, by artifact; then nothing has changed.
+        ``made``: they are made now, which may import a driver; else each when it is needed. Returns the faults of
+        those that cannot be made, by artifact; then nothing has changed.
         """
         self.abort()
-        made: dict[str, _Made] = {}
+        declared: dict[str, _Declared] = {}
         faults: dict[str, Fault] = {}
         for name, options in changes.items():
             if options is not None:
                 try:
-                    made[name] = self._make(name, options)
+                    declared[name] = self._declare(name, options, made=made)
                 except (CallError, msgspec.ValidationError, LookupError) as error:
                     faults[artifact_name(name)] = _fault(error)
         if faults:
-            for each in made.values():
-                each.resource.close()
+            for each in declared.values():
+                each.close()
             return faults
         kept = {name: each for name, each in self._running.items() if name not in changes}
-        self._candidates = kept | made
+        self._candidates = kept | declared
         return {}
 
     def check(self, names: list[str], limits: Limits) -> dict[str, Fault]:
         """Ask prepared resources for a sign of life, each under a limit. Returns the faults, by artifact."""
         faults: dict[str, Fault] = {}
         for name in names:
-            fault = self._check(self._there()[name].resource, limits)
+            fault = self._check(self._there()[name], limits)
             if fault is not None:
                 faults[artifact_name(name)] = fault
         return faults
 
-    def _check(self, resource: Resource, limits: Limits) -> Fault | None:
+    def _check(self, declared: _Declared, limits: Limits) -> Fault | None:
         try:
             with limits.running(CHECK_SECONDS):
-                resource.check()
+                declared.resource.check()
         except CallError as error:
             return _fault(error)
         except BaseException as error:
@@ -167,8 +184,8 @@ class Resources:
         """Close the resources that were replaced or dropped; no call of theirs is under way."""
         retired, self._retired = self._retired, {}
         for several in retired.values():
-            for made in several:
-                made.resource.close()
+            for declared in several:
+                declared.close()
 
     def close(self) -> None:
         """Close every resource."""
@@ -177,12 +194,12 @@ class Resources:
         self._retire(running, {})
         self.close_retired()
 
-    def _retire(self, resources: Mapping[str, _Made], kept: Mapping[str, _Made]) -> None:
+    def _retire(self, resources: Mapping[str, _Declared], kept: Mapping[str, _Declared]) -> None:
         for name, made in resources.items():
             if kept.get(name) is not made:
                 self._retired.setdefault(name, []).append(made)
 
-    def _there(self) -> dict[str, _Made]:
+    def _there(self) -> dict[str, _Declared]:
         return self._running if self._candidates is None else self._candidates
 
     # --- one resource ---
@@ -195,14 +212,15 @@ class Resources:
             return self._retired[name][-1].resource
         kind, _, rest = name.partition(".")
         if kind in self._kinds and rest in self._kinds[kind].implied:
-            self._running[name] = self._make(name, {})
+            self._running[name] = self._declare(name, {}, made=False)
             return self._running[name].resource
         raise self._undeclared(name, kind, rest)
 
-    def _make(self, name: str, given: Mapping[str, Any]) -> _Made:
+    def _declare(self, name: str, given: Mapping[str, Any], *, made: bool) -> _Declared:
         kind = self._kinds[name.partition(".")[0]]
         options = msgspec.convert(given, kind.options)
-        return _Made(options, kind.create(options, name, self._folder))
+        make = partial(kind.create, options, name, self._folder)
+        return _Declared(options, make, make() if made else None)
 
     def _undeclared(self, name: str, kind: str, rest: str) -> CallError:
         declared = sorted(other.partition(".")[2] for other in self._running if other.startswith(f"{kind}."))

@@ -62,7 +62,7 @@ class MongoOptions(msgspec.Struct, frozen=True, kw_only=True):
             description="The longest that one call may take, with connecting and trying again.",
             extra={"expected": _TIMEOUT, "check": check_timeout},
         ),
-    ] = "2s"
+    ] = "800ms"
 
 
 class MongoSinkOptions(MongoOptions, frozen=True, kw_only=True):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -79,22 +80,33 @@ class SqlResource(Resource):
 
 def create_resource(options: SqlOptions, name: str, folder: Path) -> SqlResource:
     """Make the resource. Raises :class:`CallError` for options that cannot be meant, and for a missing driver."""
-    try:
-        if options.driver is not None or options.jar is not None:
-            return SqlResource(Connections(_java_flavor(options, folder), name))
+    if options.driver is None and options.jar is None:
         return open_database(options, name, folder)
-    except ValueError as error:
-        raise CallError("SqlError", f"resources.{name}: {error}") from None
+    with _refusing(name):
+        return SqlResource(Connections(_java_flavor(options, folder), name))
 
 
 def open_database(options: DatabaseOptions, name: str, folder: Path) -> SqlResource:
     """Make the resource for a database behind SQLAlchemy; connects to nothing. Raises as :func:`create_resource`."""
-    url = read_url(options.url, folder, options.user, options.password)
+    with _refusing(name):
+        url = read_url(options.url, folder, options.user, options.password)
+        try:
+            flavor = _flavor_type(url)(url, Deadline(parse_duration(options.timeout)))
+            return SqlResource(Connections(flavor, name))
+        except (ImportError, NoSuchModuleError) as error:
+            raise ValueError(_missing(url, error)) from None
+
+
+@contextmanager
+def _refusing(name: str) -> Iterator[None]:
     try:
-        flavor = _flavor_type(url)(url, Deadline(parse_duration(options.timeout)))
-        return SqlResource(Connections(flavor, name))
-    except (ImportError, NoSuchModuleError) as error:
-        raise CallError("SqlError", f"{name}: {_missing(url, error)}") from None
+        yield
+    except ValueError as error:
+        raise CallError("SqlError", f"{name}: {error}") from None
+    except ImportError as error:
+        raise CallError(
+            "SqlError", f"{name}: expected what Java needs, got {error}; pip install 'trimtab[jdbc]'"
+        ) from None
 
 
 def _flavor_type(url: URL) -> type[Flavor]:

@@ -74,8 +74,8 @@ class SqlSink(Sink):
 def _open(options: SqlSinkOptions, name: str, folder: Path) -> SqlResource:
     try:
         return open_database(options, f"sinks.{name}", folder)
-    except (CallError, ValueError) as error:
-        raise SinkError(f"sinks.{name}: {error}", retryable=False) from None
+    except CallError as error:
+        raise SinkError(str(error), retryable=False) from None
 
 
 def _tables(values: Sequence[Value]) -> Iterator[tuple[tuple[str, ...], list[list[Any]]]]:

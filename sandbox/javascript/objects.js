@@ -94,6 +94,7 @@
   // For JSON.stringify, which has called `toJSON` already, also that of dates.
   function tagged(key, value) {
     const original = this[key];
+    if (original === undefined) return null; // left out, a condition would be gone: that of a deletion, say
     if (typeof original === "string" || typeof original === "number") return value;
     if (typeof value === "bigint") return `${tag}i${value}`;
     if ((typeof original !== "object" && typeof original !== "function") || original === null) return value;

@@ -298,7 +298,7 @@ def test_the_language_finds_no_methods_of_its_own_on_such_an_object(lab: Lab) ->
         ("shop.find({}, 5, { most_rows: 3, sort: undefined })", [{}, 5, None, 3]),
         ("shop.find(1, 2, null)", [1, 2, None, 10]),
         ("shop.find(1, 2, undefined, undefined)", [1, 2, None, 10]),
-        ("shop.show(1, undefined, { a: undefined }, undefined)", [1, None, {}]),
+        ("shop.show(1, undefined, { a: undefined }, undefined)", [1, None, {"a": None}]),
         ("shop.show(null, true, 'x', 1.5, [[]])", [None, True, "x", 1.5, [[]]]),
     ],
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from types import TracebackType
@@ -49,12 +48,6 @@ class MongoServer(Server):
         if self._login and not (self.folder / "data").exists():
             self._add_user()
         super().start()
-
-    def pause(self) -> None:
-        """Have it accept connections and answer nothing, until :meth:`resume`."""
-        super().pause()
-        if self._process is not None:  # its threads may go on for a moment
-            os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)
 
     def client(self) -> MongoClient[dict[str, Any]]:
         """Return a client with all rights. Close it, or use it as a context manager."""

@@ -97,6 +97,8 @@ class Server:
     def pause(self) -> None:
         """Have it accept connections and answer nothing, until :meth:`resume`."""
         self.signal(signal.SIGSTOP)
+        if self._process is not None:
+            os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)  # one with threads may answer once more until then
 
     def resume(self) -> None:
         """Let it go on."""

@@ -1,0 +1,77 @@
+"""The guide to the binding ``redis``: its examples are run, in both languages, on each form of a Redis."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import msgspec
+import pytest
+
+from tests.docs.documents import GUIDES, blocks, sections
+from tests.redis.conftest import (  # noqa: F401 - fixtures
+    AnyRedis,
+    any_redis,
+    empty_redis,
+    redis_cluster,
+    redis_sentinel,
+    redis_server,
+)
+from trimtab.bindings import redis as types
+from trimtab.plugins.redis.binding import Redis
+from trimtab.plugins.redis.commands import REFUSED
+from trimtab.plugins.redis.options import RedisOptions, RedisSinkOptions, RedisSourceOptions
+from trimtab.testing import ScriptRunner
+
+PAGE = GUIDES / "bindings" / "redis.md"
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One script of the page, and what it emits."""
+
+    title: str
+    script: str
+    emitted: str
+
+
+def examples() -> Iterator[Example]:
+    """Each script with the JSON that is shown below it, and below its twin."""
+    waiting: list[tuple[str, str]] = []
+    for block in blocks(PAGE):
+        if block.title is not None:
+            waiting.append((block.title, block.text))
+        elif block.language == "json":
+            yield from (Example(title, script, block.text) for title, script in waiting)
+            waiting = []
+    assert not waiting, f"nothing is shown below {waiting}"
+
+
+@pytest.mark.parametrize("example", list(examples()), ids=lambda example: example.title)
+def test_an_example_emits_what_the_guide_shows(example: Example, empty_redis: AnyRedis) -> None:  # noqa: F811 - the fixture
+    with ScriptRunner({"redis.cache": {"url": empty_redis.url}}, confined=True) as runner:
+        runner.load(**{example.title.replace(".", "__"): example.script})
+        handled = runner.handle({"page": "home"})
+    assert handled.faults == []
+    assert handled.emitted == [json.loads(example.emitted)]
+
+
+@pytest.mark.parametrize(
+    ("section", "options"),
+    [("Redis", RedisOptions), ("Streams as sources", RedisSourceOptions), ("Streams as sinks", RedisSinkOptions)],
+)
+def test_every_option_is_in_the_guide(section: str, options: type[msgspec.Struct]) -> None:
+    rows = re.findall(r"^\| (`.+?) \|", sections(PAGE)[section], re.MULTILINE)
+    assert set(options.__struct_fields__) <= {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+
+
+def test_editors_know_every_method() -> None:
+    known = {name for name in vars(types.Redis) if not name.startswith("_")}
+    assert known == {*(Redis.methods - {"new_pipeline"}), *Redis.scopes}
+
+
+def test_what_the_guide_calls_refused_is_refused() -> None:
+    section = sections(PAGE)["What is refused"].partition("Commands that wait")[0]
+    assert set(re.findall(r"`([A-Z ]+)`", section)) <= set(REFUSED)
