@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -242,11 +242,16 @@ async def _ended(work: Coroutine[Any, Any, None]) -> None:
 
 
 async def _uncut(work: Coroutine[Any, Any, None]) -> None:
-    """Wait for what takes a limited time, also when this is cancelled once more: a host that ends does that."""
+    """Wait for what takes a limited time; a cancellation, which a host that ends sends twice, has to wait too."""
     task = asyncio.create_task(work)
+    was_cancelled = False
     while not task.done():
-        with suppress(asyncio.CancelledError):
+        try:
             await asyncio.wait([task])
+        except asyncio.CancelledError:
+            was_cancelled = True
+    if was_cancelled:
+        raise asyncio.CancelledError
 
 
 async def _stop(tasks: Sequence[asyncio.Task[None]]) -> None:

@@ -72,7 +72,9 @@ class Getter:
             types.TIME: _typed("java.time.LocalTime", time.fromisoformat),
             types.TIMESTAMP: _typed("java.time.LocalDateTime", datetime.fromisoformat),
             types.TIMESTAMP_WITH_TIMEZONE: self._aware,
-            types.ARRAY: _Column(lambda rows, column: rows.getArray(column), lambda array: self._plain(array.getArray())),
+            types.ARRAY: _Column(
+                lambda rows, column: rows.getArray(column), lambda array: self._plain(array.getArray())
+            ),
             **dict.fromkeys((types.CLOB, types.NCLOB, types.SQLXML, types.LONGVARCHAR, types.LONGNVARCHAR), text),
             **dict.fromkeys((types.BLOB, types.BINARY, types.VARBINARY, types.LONGVARBINARY), raw),
         }

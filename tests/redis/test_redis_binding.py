@@ -53,13 +53,16 @@ export function handle(event) {{
 """
 
 
+ALL: list[Case | Refusal] = [*CASES, *REFUSALS]
+
+
 def python_script() -> str:
-    cases = [f"    {json.dumps(case.name)}: lambda: [{case.python}]," for case in (*CASES, *REFUSALS)]
+    cases = [f"    {json.dumps(case.name)}: lambda: [{case.python}]," for case in ALL]
     return PYTHON.format(cases="\n".join(cases))
 
 
 def javascript() -> str:
-    cases = [f"  {json.dumps(case.name)}: () => [{case.javascript}]," for case in (*CASES, *REFUSALS)]
+    cases = [f"  {json.dumps(case.name)}: () => [{case.javascript}]," for case in ALL]
     return JAVASCRIPT.format(cases="\n".join(cases))
 
 

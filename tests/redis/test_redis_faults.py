@@ -91,7 +91,7 @@ def test_a_command_is_sent_once_however_it_ends(tmp_path: Path) -> None:
         assert answer(runner.handle(["INCR", "n"])) == 2
 
 
-def test_what_is_being_loaded_can_be_tried_again(tmp_path: Path) -> None:
+def test_a_server_that_has_become_a_replica_can_be_tried_again(tmp_path: Path) -> None:
     with RedisServer(tmp_path) as master, RedisServer(tmp_path) as replica, commands(replica.url) as runner:
         replica.ask("REPLICAOF", "127.0.0.1", master.port)
         assert answer(runner.handle(["SET", "k", "v"]))[:3] == ["RedisError", "READONLY", True]
@@ -201,12 +201,6 @@ def test_a_key_that_moves_to_another_node_is_found_there(redis_cluster: RedisClu
     slot = source.ask("CLUSTER KEYSLOT", "{m}k")
     _move(redis_cluster, slot, source, target)
     try:
-        with commands(redis_cluster.url) as runner:
-            runner.load(
-                pipe__py="from trimtab import emit, redis\n"
-                "def handle(event):\n"
-                "    emit('out', redis('cache').pipeline(lambda p: (p.set('{m}k', 'w'), p.get('{m}k'))))\n"
-            )
         assert used.use("GET", lambda client: client.get("{m}k")) == b"v"
     finally:
         _move(redis_cluster, slot, target, source)

@@ -262,10 +262,10 @@ def _is_well(node: RedisServer) -> bool:
     """Whether a node runs, follows its master if it is a replica, and sees the whole cluster if it is in one."""
     try:
         role = node.ask("ROLE")
-        state = node.ask("CLUSTER INFO") if node.ask("INFO", "cluster")["cluster_enabled"] else {}
+        state: dict[str, str] = node.ask("CLUSTER INFO") if node.ask("INFO", "cluster")["cluster_enabled"] else {}
     except redis.RedisError:
         return False
-    return (role[0] == "master" or role[3] == "connected") and state.get("cluster_state", "ok") == "ok"
+    return bool(role[0] == "master" or role[3] == "connected") and state.get("cluster_state", "ok") == "ok"
 
 
 def _slots(node: RedisServer) -> list[tuple[int, int]]:

@@ -19,7 +19,7 @@ from trimtab.plugins.sql.options import SqlOptions
 from trimtab.plugins.sql.resource import SqlResource, create_resource
 from trimtab.plugins.sql.values import from_driver, to_parameter
 
-NAIVE = datetime(2024, 2, 29, 23, 59, 58, 123456)
+NAIVE = datetime(2024, 2, 29, 23, 59, 58, 123456)  # noqa: DTZ001 - databases have such columns
 AWARE = datetime(2024, 2, 29, 23, 59, 58, 123456, timezone(timedelta(hours=2)))
 BYTES = bytes(range(256))
 
@@ -67,12 +67,6 @@ EXPRESSIONS["java"] = [
     for expression, value in EXPRESSIONS["postgresql"]
 ]
 
-COLUMNS = {
-    "sqlite": "blob",
-    "postgresql": "",
-    "mariadb": "",
-    "java": "",
-}
 ROUND_TRIPS: dict[str, list[tuple[str, Any, Any]]] = {
     "sqlite": [
         ("integer", 2**62, 2**62),

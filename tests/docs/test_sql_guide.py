@@ -1,0 +1,104 @@
+"""The guide to the binding ``sql``: its examples are run, in both languages, against real databases."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.docs.documents import GUIDES, blocks, sections
+from tests.servers.sql_servers import MariaDbServer, PostgresServer
+from trimtab.bindings.sql import Database, Transaction
+from trimtab.engine.objects import camel_case
+from trimtab.plugins.sql.binding import Database as BoundDatabase
+from trimtab.plugins.sql.binding import Transaction as BoundTransaction
+from trimtab.plugins.sql.connections import MOST_CONNECTIONS
+from trimtab.plugins.sql.options import SqlOptions, SqlSinkOptions
+from trimtab.testing.scripts import ScriptRunner
+
+PAGE = GUIDES / "bindings" / "sql.md"
+EVENT = {"vehicle": "v1", "speed": 120}
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One script of the page, and what it emits, a value a line."""
+
+    title: str
+    script: str
+    emitted: str
+
+
+def examples() -> Iterator[Example]:
+    """Each script with the JSON that is shown below it, and below its twin."""
+    waiting: list[tuple[str, str]] = []
+    for block in blocks(PAGE):
+        if block.title is not None:
+            waiting.append((block.title, block.text))
+        elif block.language == "json":
+            yield from (Example(title, script, block.text) for title, script in waiting)
+            waiting = []
+    assert not waiting, f"nothing is shown below {waiting}"
+
+
+@pytest.fixture(scope="module")
+def urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
+    """Addresses of one database of each kind."""
+    postgres, mariadb = PostgresServer(), MariaDbServer()
+    try:
+        postgres.start()
+        mariadb.start()
+        yield [f"sqlite:///{tmp_path_factory.mktemp('sql') / 'orders.db'}", postgres.url, mariadb.url]
+    finally:
+        postgres.remove()
+        mariadb.remove()
+
+
+@pytest.mark.parametrize("example", list(examples()), ids=lambda example: example.title)
+def test_an_example_emits_what_the_guide_shows(urls: list[str], example: Example) -> None:
+    (start,) = (block.text for block in blocks(PAGE) if block.language == "sql")
+    setup = "\n".join(f"    db.execute({line!r})" for line in ["drop table if exists alarms", *start.splitlines()])
+    wanted = [json.loads(line) for line in example.emitted.splitlines()]
+    for url in urls:
+        with ScriptRunner({"sql.orders": {"url": url}}) as runner:
+            runner.load(setup__py=f'from trimtab import sql\n\ndef handle(event):\n    db = sql("orders")\n{setup}\n')
+            assert runner.handle(EVENT).faults == []
+        with ScriptRunner({"sql.orders": {"url": url}}) as runner:
+            runner.load(**{example.title.replace(".", "__"): example.script})
+            handled = runner.handle(EVENT)
+        assert (url, handled.faults, handled.emitted) == (url, [], wanted)
+
+
+def test_every_example_is_there_in_both_languages() -> None:
+    titles = {example.title for example in examples()}
+    assert {Path(title).stem for title in titles if title.endswith(".py")} == {
+        Path(title).stem for title in titles if title.endswith(".js")
+    }
+
+
+def named(section: str) -> set[str]:
+    """The names in the first column of the tables of a section."""
+    rows = re.findall(r"^\| (`.+?) \|", sections(PAGE)[section], re.MULTILINE)
+    return {name for row in rows for name in re.findall(r"`(\w+)", row)}
+
+
+def test_every_method_is_in_the_guide_and_known_to_editors() -> None:
+    methods = BoundDatabase.methods | set(BoundDatabase.scopes)
+    assert named("SQL") >= {camel_case(name) for name in methods}
+    assert {name for name in dir(Database) if not name.startswith("_")} == methods
+    inside = BoundTransaction.methods | set(BoundTransaction.scopes)
+    assert {name for name in dir(Transaction) if not name.startswith("_")} == inside
+
+
+def test_every_key_is_in_the_guide() -> None:
+    assert named("The resource") >= set(SqlOptions.__struct_fields__)
+    assert named("The sink") == set(SqlSinkOptions.__struct_fields__)
+
+
+def test_figures_in_the_guide_are_those_of_the_code() -> None:
+    assert f"at most {MOST_CONNECTIONS} open" in " ".join(PAGE.read_text().split())
+    assert f'| `"{SqlOptions("a").timeout}"` |' in PAGE.read_text()
