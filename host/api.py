@@ -147,8 +147,11 @@ class SourceContext(ABC):
         """
 
     @abstractmethod
-    async def reject(self, record: bytes, position: int, reason: str) -> None:
-        """Put a record that is not valid into the dead letters. The stream goes on."""
+    async def reject(self, record: bytes, position: int, reason: str, partition: str | None = None) -> None:
+        """Put a record that is not valid into the dead letters. The stream goes on.
+
+        ``partition``: what the position counts in; None: :attr:`partition`.
+        """
 
     @abstractmethod
     def has_room(self) -> bool:

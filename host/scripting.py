@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NoReturn, Protocol, TypeVar, overload
 
+from trimtab.bindings.http import Http
+from trimtab.bindings.mongo import Mongo
+from trimtab.bindings.redis import RedisResources
+from trimtab.bindings.sql import Sql
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 HANDLER_MARK = "__trimtab_handler__"
@@ -110,9 +115,21 @@ class _Unbound:
             raise AttributeError(attribute)
         _needs_host(f"{self._name}.{attribute}")
 
+    def __call__(self, *_arguments: Any) -> NoReturn:
+        _needs_host(self._name)
 
-settings: Settings = _Unbound("settings")
-log: Log = _Unbound("log")
+
+def _unbound(name: str) -> Any:
+    """What has every type: the host puts the real thing in its place."""
+    return _Unbound(name)
+
+
+http: Http = _unbound("http")
+log: Log = _unbound("log")
+mongo: Mongo = _unbound("mongo")
+redis: RedisResources = _unbound("redis")
+settings: Settings = _unbound("settings")
+sql: Sql = _unbound("sql")
 
 
 def _needs_host(name: str, *_arguments: Any) -> NoReturn:

@@ -56,7 +56,7 @@ class Documents(Protocol):
     def first(self) -> dict[str, Any] | None:
         """Return the first that is left, or None. The rest is let go."""
 
-    def toArray(self) -> list[dict[str, Any]]:  # noqa: N802 - as MongoDB has it
+    def to_array(self) -> list[dict[str, Any]]:
         """Return all that are left."""
 
     def close(self) -> None:

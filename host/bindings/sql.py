@@ -27,7 +27,7 @@ class Rows(Protocol):
     def __iter__(self) -> Iterator[Row]:
         """Read them one by one."""
 
-    def toArray(self) -> list[Row]:  # noqa: N802 - the same name in both languages
+    def to_array(self) -> list[Row]:
         """Return all that are left."""
 
     def close(self) -> None:

@@ -63,9 +63,9 @@ class Ingest(SourceContext):
         delivery.done.add_done_callback(lambda _done: self._handled(count))
         return delivery.done
 
-    async def reject(self, record: bytes, position: int, reason: str) -> None:
+    async def reject(self, record: bytes, position: int, reason: str, partition: str | None = None) -> None:
         """See :meth:`SourceContext.reject`."""
-        await self._reject_from(record, self.partition, position, reason)
+        await self._reject_from(record, self.partition if partition is None else partition, position, reason)
 
     def has_room(self) -> bool:
         """See :meth:`SourceContext.has_room`."""
@@ -86,6 +86,7 @@ class Ingest(SourceContext):
         self._source = source
         attempt = 0
         while True:
+            received = self._counts.received
             self._counts.state = "running"
             try:
                 await source.run()
@@ -94,7 +95,7 @@ class Ingest(SourceContext):
                 self._counts.state = "failed"
                 if not error.retryable:
                     raise
-                attempt += 1
+                attempt = attempt + 1 if self._counts.received == received else 1  # it has worked in between
                 pause = min(MOST_BACK_OFF, 0.1 * 2**attempt)
                 self._log.warning("source failed; trying again", error=str(error), seconds=pause)
                 await asyncio.sleep(pause)

@@ -123,7 +123,8 @@ class Stream:
             await asyncio.gather(*tasks)
         finally:
             for task in tasks:
-                task.cancel()
+                if not task.cancelling():  # once: a source that is ending must not be disturbed
+                    task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def broken(self) -> None:

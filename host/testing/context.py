@@ -18,6 +18,7 @@ class Rejected:
     record: bytes
     position: int
     reason: str
+    partition: str
 
 
 class RecordingContext(SourceContext):
@@ -68,9 +69,9 @@ class RecordingContext(SourceContext):
         handled.set_result(None)
         return handled
 
-    async def reject(self, record: bytes, position: int, reason: str) -> None:
+    async def reject(self, record: bytes, position: int, reason: str, partition: str | None = None) -> None:
         """Keep the reject."""
-        self.rejected.append(Rejected(record, position, reason))
+        self.rejected.append(Rejected(record, position, reason, self.partition if partition is None else partition))
         self._changes.notify()
 
     def has_room(self) -> bool:

@@ -38,7 +38,7 @@ def options_of(setting: Mapping[str, Any], timeout: float) -> MongoOptions:
     if not user or not database:
         raise ValueError("MongoClient: expected auth as user:password@database, got another form")
     source = f"{url}?authSource={quote(database, safe='')}"
-    return MongoOptions(url=source, username=user, password=password, timeout=timeout)
+    return MongoOptions(url=source, user=user, password=password, timeout=timeout)
 
 
 class MongoConnection(Connection):

@@ -53,7 +53,7 @@ class SqlConnection(Connection):
 
 
 def _answer(session: Session, sql: str) -> Answer:
-    with session._running(sql, None) as result:  # noqa: SLF001 - texts are read before values are made of them
+    with session.running(sql, None) as result:  # texts are read before values are made of them
         if not result.returns_rows:
             raise CallError("SqlError", "query: expected a statement that returns rows, got none; use exec")
         columns = [column[0] for column in result.cursor.description]

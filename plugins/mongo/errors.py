@@ -71,7 +71,7 @@ def _refused(error: OperationFailure | NotPrimaryError, resource: str) -> CallEr
     labelled = any(error.has_error_label(label) for label in _LABELS)
     retryable = labelled or isinstance(error, NotPrimaryError | CursorNotFound)
     if code == _AUTHENTICATION_FAILED:
-        message = f"{resource}: expected to log in, got {_words(error)}; check `username`, `password` and `authSource`"
+        message = f"{resource}: expected to log in, got {_words(error)}; check `user`, `password` and `authSource`"
         return CallError("AuthenticationError", message, code=code)
     if isinstance(error, BulkWriteError):
         return _partly(error.details, resource, retryable=retryable)

@@ -51,8 +51,8 @@ class MongoOptions(msgspec.Struct, frozen=True, kw_only=True):
             extra={"expected": _URL, "check": check_url},
         ),
     ]
-    username: Annotated[Text | None, Meta(description="Who logs in, where it is not in `url`.")] = None
-    password: Annotated[str | None, Meta(description="The password of `username`.")] = None
+    user: Annotated[Text | None, Meta(description="Who logs in, where it is not in `url`.")] = None
+    password: Annotated[str | None, Meta(description="The password of `user`.")] = None
     database: Annotated[
         Text | None, Meta(description="The database where none is named, in place of the one that `url` may name.")
     ] = None

@@ -86,7 +86,7 @@ class MongoResource(Resource):
     def _make_client(self) -> Client:
         """Return a client that has not connected to anything, nor begun a thread."""
         milliseconds = max(1, round(self._timeout * 1000))
-        login: dict[str, Any] = {"username": self._options.username, "password": self._options.password}
+        login: dict[str, Any] = {"username": self._options.user, "password": self._options.password}
         return MongoClient(
             self._options.url,
             connect=False,

@@ -59,13 +59,13 @@ def failure(error: Exception) -> Failure:
     """Tell what an error of the driver, or of the system below it, means."""
     if isinstance(error, exceptions.AuthenticationError | exceptions.AuthenticationWrongNumberOfArgsError):
         return Failure(
-            "AuthenticationError", f"{error}; see username and password", getattr(error, "status_code", None)
+            "AuthenticationError", f"{error}; see `user` and `password`", getattr(error, "status_code", None)
         )
     if isinstance(error, IndexError):  # the driver takes for granted that there is a node
         return Failure("RedisError", "no node that serves slots", "CLUSTERDOWN", retryable=True)
     code = _code(error)
     if code in _LOGIN:
-        return Failure("AuthenticationError", f"{error}; see username and password", code)
+        return Failure("AuthenticationError", f"{error}; see `user` and `password`", code)
     if isinstance(error, exceptions.ConnectionError | OSError) and code is None:
         return Failure("ConnectionError", _text(error), retryable=True)
     if isinstance(error, exceptions.TimeoutError):

@@ -28,7 +28,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     """What everything that connects to a Redis must and may be told."""
 
     url: Annotated[str, Meta(description=_PLACE, extra={"expected": EXPECTED, "check": check_address})]
-    username: Annotated[
+    user: Annotated[
         str | None, Meta(description="User to log in as, if not the default one.", extra={"default": "none"})
     ] = None
     password: Annotated[
@@ -41,7 +41,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
 
     def address(self) -> Address:
         """Return where it is, and how to log in."""
-        return parse_address(self.url, self.username, self.password)
+        return parse_address(self.url, self.user, self.password)
 
 
 class RedisOptions(Place, frozen=True, kw_only=True):

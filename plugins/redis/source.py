@@ -200,7 +200,7 @@ class StreamSource(Source):
         try:
             return record(fields, self._options.field, self._context.codec)
         except CodecError as error:
-            await self._context.reject(shown(fields), position(entry), str(error))
+            await self._context.reject(shown(fields), position(entry), str(error), self._options.stream)
             return None
 
     # --- acknowledging ---

@@ -48,23 +48,23 @@ class Session:
 
     def query(self, sql: str, params: Params = None) -> list[Row]:
         """Return all rows; none for a statement that has none."""
-        with self._running(sql, params) as result:
+        with self.running(sql, params) as result:
             return rows_of(unique(result.keys()), result.fetchall()) if result.returns_rows else []
 
     def query_one(self, sql: str, params: Params = None) -> Row | None:
         """Return the first row, if there is one."""
-        with self._running(sql, params) as result:
+        with self.running(sql, params) as result:
             rows = rows_of(unique(result.keys()), result.fetchmany(1)) if result.returns_rows else []
             return rows[0] if rows else None
 
     def execute(self, sql: str, params: Params = None) -> int:
         """Return the number of affected rows, or of those that the statement returned."""
-        with self._running(sql, params) as result:
+        with self.running(sql, params) as result:
             return len(result.fetchall()) if result.returns_rows else _count(result)
 
     def insert(self, sql: str, params: Params = None) -> dict[str, Any]:
         """Return the number of new rows, and the key that the database made."""
-        with self._running(sql, params) as result:
+        with self.running(sql, params) as result:
             if result.returns_rows:
                 rows = result.fetchall()
                 return {"rows": len(rows), "key": from_driver(rows[0][0]) if rows else None}
@@ -154,7 +154,7 @@ class Session:
     # --- errors ---
 
     @contextmanager
-    def _running(self, sql: str, params: Params) -> Iterator[Result]:
+    def running(self, sql: str, params: Params) -> Iterator[Result]:
         bound = self._connections.binder.bind(sql, params)
         with self._guarded(sql):
             yield self._execute(bound)

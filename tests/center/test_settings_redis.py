@@ -81,7 +81,7 @@ def test_a_change_of_the_hash_itself_can_be_heard(server: RedisServer) -> None:
 def test_a_channel_that_may_not_be_heard_is_told(server: RedisServer) -> None:
     server.ask("HSET", "settings", "speed", "1")
     server.ask("ACL SETUSER", "deaf", "on", ">secret", "~*", "+@all", "resetchannels")
-    said = refusal(discoverer(server.url, username="deaf", password="secret", channel="changes"))
+    said = refusal(discoverer(server.url, user="deaf", password="secret", channel="changes"))
     assert "to let us listen to changes, got " in said
     assert "NOPERM" in said or "permission" in said
 

@@ -370,8 +370,10 @@ def test_resources_and_discoverers_are_checked_against_their_types(tmp_path: Pat
         "resources.sqll: expected one of: sql, got 'sqll'",
         "resources.sql.orders.urll: expected one of: url, batch, headers, login, tags, token, wait, got 'urll'",
         "resources.sql.orders.url: expected text, got nothing",
-        "resources.sql.\"a.b\": expected a name of letters, digits, '_' and '-' that is not the ending of a script "
-        "file, got 'a.b'",
+        (
+            "resources.sql.\"a.b\": expected a name of letters, digits, '_' and '-' that is not the ending of a script "
+            "file, got 'a.b'"
+        ),
     ]
 
 

@@ -14,7 +14,7 @@ from tests.docs.documents import GUIDES, blocks, sections
 from tests.http.http_servers import Reply, Site, Visit
 from tests.servers.programs import free_port
 from trimtab.bindings.http import Options, Requests, Response
-from trimtab.plugins.http.options import CALL_OPTIONS, HttpOptions
+from trimtab.plugins.http.options import CALL_OPTIONS
 from trimtab.testing.scripts import ScriptRunner
 
 PAGE = GUIDES / "bindings" / "http.md"
@@ -78,7 +78,3 @@ def test_every_option_and_method_is_in_the_guide_and_known_to_editors() -> None:
 
 def test_every_name_of_an_answer_is_in_the_guide() -> None:
     assert named("The answer") == {name for name in vars(Response) if not name.startswith("_")}
-
-
-def test_every_key_of_the_resource_is_in_the_guide() -> None:
-    assert named("The resource") - {"key"} == set(HttpOptions.__struct_fields__)

@@ -15,7 +15,6 @@ from tests.servers.mongo_server import MongoServer
 from trimtab.bindings.mongo import Collection
 from trimtab.engine.objects import camel_case
 from trimtab.plugins.mongo.collection import MongoCollection
-from trimtab.plugins.mongo.options import MongoOptions, MongoSinkOptions
 from trimtab.testing.scripts import ScriptRunner
 
 PAGE = GUIDES / "bindings" / "mongo.md"
@@ -82,9 +81,3 @@ def test_every_method_is_in_the_guide_and_known_to_editors() -> None:
 def test_every_option_of_find_is_in_the_guide_and_known_to_editors() -> None:
     options = set(MongoCollection.find.__kwdefaults__ or ())
     assert named("find") == options == set(Collection.find.__kwdefaults__ or ())
-
-
-def test_every_key_is_in_the_guide() -> None:
-    resource = set(MongoOptions.__struct_fields__)
-    assert named("The resource") - {"key"} == resource
-    assert named("The sink") == set(MongoSinkOptions.__struct_fields__) - resource

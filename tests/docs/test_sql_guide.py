@@ -17,7 +17,6 @@ from trimtab.engine.objects import camel_case
 from trimtab.plugins.sql.binding import Database as BoundDatabase
 from trimtab.plugins.sql.binding import Transaction as BoundTransaction
 from trimtab.plugins.sql.connections import MOST_CONNECTIONS
-from trimtab.plugins.sql.options import SqlOptions, SqlSinkOptions
 from trimtab.testing.scripts import ScriptRunner
 
 PAGE = GUIDES / "bindings" / "sql.md"
@@ -94,11 +93,5 @@ def test_every_method_is_in_the_guide_and_known_to_editors() -> None:
     assert {name for name in dir(Transaction) if not name.startswith("_")} == inside
 
 
-def test_every_key_is_in_the_guide() -> None:
-    assert named("The resource") >= set(SqlOptions.__struct_fields__)
-    assert named("The sink") == set(SqlSinkOptions.__struct_fields__)
-
-
 def test_figures_in_the_guide_are_those_of_the_code() -> None:
     assert f"at most {MOST_CONNECTIONS} open" in " ".join(PAGE.read_text().split())
-    assert f'| `"{SqlOptions("a").timeout}"` |' in PAGE.read_text()

@@ -47,23 +47,21 @@ def test_a_server_that_answers_passes_the_check(server: MongoServer) -> None:
 
 
 def test_who_logs_in_passes_the_check(locked_server: MongoServer) -> None:
-    check(url=locked_server.url, username=USERNAME, password=PASSWORD)
+    check(url=locked_server.url, user=USERNAME, password=PASSWORD)
     check(url=f"mongodb://{USERNAME}:{quote(PASSWORD, safe='')}@{locked_server.address}/?authSource=admin")
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"username": "nobody", "password": PASSWORD}, {"username": USERNAME, "password": "x"}]
-)
+@pytest.mark.parametrize("wrong", [{"user": "nobody", "password": PASSWORD}, {"user": USERNAME, "password": "x"}])
 def test_who_cannot_log_in_is_refused(locked_server: MongoServer, wrong: dict[str, str]) -> None:
     error = refused(url=locked_server.url, **wrong)
     assert (error.name, error.code, error.retryable) == ("AuthenticationError", 18, False)
-    assert "check `username`, `password` and `authSource`" in error.message
+    assert "check `user`, `password` and `authSource`" in error.message
     assert PASSWORD not in error.message
 
 
 @pytest.mark.parametrize("language", ["python", "javascript"])
 def test_scripts_log_in(locked_server: MongoServer, language: str, collection: str) -> None:
-    options = {"url": locked_server.url, "username": USERNAME, "password": PASSWORD}
+    options = {"url": locked_server.url, "user": USERNAME, "password": PASSWORD}
     with Asker(language, options, collection) as asker:
         assert asker("insert", {"_id": 1})["inserted"] == 1
     with Asker(language, {"url": locked_server.url}, collection) as asker:

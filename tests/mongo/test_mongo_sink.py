@@ -141,9 +141,9 @@ def test_a_server_that_is_not_there_is_tried_again() -> None:
 
 
 def test_a_login_that_is_wrong_stores_nothing(locked_server: MongoServer, collection: str) -> None:
-    error = refusal(make(locked_server, collection, username=USERNAME, password="wrong"), {"n": 1})
+    error = refusal(make(locked_server, collection, user=USERNAME, password="wrong"), {"n": 1})
     assert "sink s: expected to log in" in str(error)
-    write(make(locked_server, collection, username=USERNAME, password=PASSWORD), lines({"n": 1}))
+    write(make(locked_server, collection, user=USERNAME, password=PASSWORD), lines({"n": 1}))
     with stored(locked_server, collection) as documents:
         assert numbers(documents) == [1]
 

@@ -62,7 +62,7 @@ def test_the_mistake_in_an_address_is_told_without_the_password() -> None:
 
 
 def test_options_go_before_the_login_of_the_address() -> None:
-    options = RedisOptions(url="redis://a:b@h", username="c", password="d")
+    options = RedisOptions(url="redis://a:b@h", user="c", password="d")
     assert (options.address().username, options.address().password) == ("c", "d")
 
 
