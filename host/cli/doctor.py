@@ -9,6 +9,7 @@ import resource
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -16,11 +17,14 @@ from pathlib import Path
 import msgspec
 
 from trimtab import __version__
+from trimtab.artifacts.names import artifact_name
 from trimtab.cli.output import print_json, print_table
 from trimtab.cli.project import open_project
-from trimtab.config import load
+from trimtab.config import Config, expand, load
+from trimtab.engine.resources import Resources
 from trimtab.errors import ConfigurationError, TrimtabError
 from trimtab.plugin_manager import Plugins
+from trimtab.sandbox.limits import SignalLimits, TimeLimitExceeded
 
 WATCH_SECONDS = 3.0
 """How long to wait for the first event of the file system."""
@@ -127,13 +131,25 @@ def _javascript() -> str:
 
 def _configuration(config: Path, plugins: Plugins) -> Iterator[Check]:
     try:
-        load(config.absolute(), plugins)
+        loaded = load(config.absolute(), plugins)
     except ConfigurationError as error:
         yield from (Check(CONFIGURATION, False, str(problem)) for problem in error.problems)
     except TrimtabError as error:
         yield Check(CONFIGURATION, False, str(error))
     else:
         yield Check(CONFIGURATION, True, str(config))
+        yield from _resources(loaded, plugins)
+
+
+def _resources(config: Config, plugins: Plugins) -> Iterator[Check]:
+    """Ask every resource for a sign of life, as before a change of it."""
+    options = {name: expand(source, artifact_name(name)) for name, source in config.resources.items()}
+    resources = Resources(plugins.resource_kinds(), config.folder, time.perf_counter_ns)
+    faults = resources.prepare(options, made=False) or resources.check(sorted(options), SignalLimits())
+    for name in sorted(options):
+        fault = faults.get(artifact_name(name))
+        yield Check(f"resource {name}", fault is None, config.mask(str(fault)) if fault else "answers")
+    resources.close()
 
 
 def _state_folder(config: Path) -> str:
@@ -173,8 +189,6 @@ def _touching(path: Path) -> Iterator[None]:
 
 
 def _time_limit() -> str:
-    from trimtab.sandbox.limits import SignalLimits, TimeLimitExceeded
-
     with contextlib.suppress(TimeLimitExceeded), SignalLimits().running(TIME_LIMIT):
         while True:
             pass

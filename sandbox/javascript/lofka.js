@@ -328,6 +328,7 @@
   function run(source) {
     delete global[RUN];
     const defined = complete(() => evaluate(HEAD + source + TAIL));
+    if (defined.processing_data() === undefined) warn("no function processing_data is defined: events pass by this script");
     const optional = (name) => () => void complete(() => defined[name]()?.());
     return {
       __proto__: null,
@@ -340,6 +341,7 @@
 
   function required(processing_data) {
     if (typeof processing_data === "function") return processing_data;
+    if (processing_data === undefined) return () => undefined; // a script of setup and experiments
     throw new TypeError(`processing_data: expected a function of that name, got ${typeof processing_data}`);
   }
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from tests.cli.command_line import document, project, trimtab
+from tests.servers.programs import free_port
 
 FILES = [
     ".gitignore",
@@ -64,6 +65,23 @@ def test_doctor_lists_every_problem_of_the_configuration_and_ends_with_2(tmp_pat
     assert done.returncode == 2
     assert "host.lanes" in done.stdout
     assert "sources.a.type" in done.stdout
+
+
+def test_doctor_asks_resources_for_a_sign_of_life(tmp_path: Path) -> None:
+    project(tmp_path)
+    port = free_port()
+    with (tmp_path / "trimtab.toml").open("a") as file:
+        file.write('\n[resources.sql.here]\nurl = "sqlite:///here.db"\n')
+        file.write(f'[resources.redis.gone]\nurl = "redis://:${{REDIS_SECRET}}@127.0.0.1:{port}"\n')
+    done = trimtab(tmp_path, "doctor", "--json", env={"REDIS_SECRET": "hunter2hunter2"})
+    assert done.returncode == 1
+    checks = {check["name"]: (check["ok"], check["found"]) for check in json.loads(done.stdout)["checks"]}
+    assert checks["resource sql.here"] == (True, "answers")
+    ok, found = checks["resource redis.gone"]
+    assert not ok
+    assert "ConnectionError" in found
+    assert str(port) in found
+    assert "hunter2" not in done.stdout
 
 
 def test_doctor_tells_of_a_state_folder_that_cannot_be_written(tmp_path: Path) -> None:

@@ -73,6 +73,16 @@ def test_a_script_that_the_list_leaves_out_no_longer_runs(tmp_path: Path, shelf:
         eventually(lambda: not project.script("work.py"), "the script is gone")
 
 
+def test_a_lofka_script_from_the_manifest_runs_unmodified(tmp_path: Path, shelf: Shelf) -> None:
+    shelf.documents["/scripts.json"] = b'["old.js"]'
+    shelf.documents["/old.js"] = b"function processing_data(text) { return JSON.stringify([JSON.parse(text).n]) }"
+    project = with_manifest(tmp_path, shelf)
+    project.config.write_text(project.config.read_text() + '[settings.lofka]\nsink = "out"\n')
+    with running(project):
+        project.send({"n": 7})
+        eventually(lambda: project.emitted() == ["[7]"], "the script returns its text")
+
+
 def test_an_outage_changes_nothing_is_shown_and_passes(tmp_path: Path, shelf: Shelf) -> None:
     publish(shelf, "one")
     with running(with_manifest(tmp_path, shelf)) as project:

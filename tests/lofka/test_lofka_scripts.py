@@ -39,12 +39,18 @@ def test_a_module_is_none() -> None:
         runner.load(a__js='import { log } from "trimtab";\nfunction processing_data(text) {}')
 
 
-def test_without_processing_data_the_top_level_runs_and_every_event_fails() -> None:
+def test_without_processing_data_the_top_level_runs_and_events_pass_by() -> None:
     with ScriptRunner() as runner:
         runner.load(a__js="async_execute(function () { print('top') });")
-        assert messages(runner) == ["top"]
+        assert messages(runner) == ["top", "no function processing_data is defined: events pass by this script"]
+        assert runner.handle({"a": 1}).faults == []
+
+
+def test_a_processing_data_that_is_no_function_fails_every_event() -> None:
+    with ScriptRunner() as runner:
+        runner.load(a__js="var processing_data = 1;")
         (fault,) = runner.handle({"a": 1}).faults
-        assert fault.message == "processing_data: expected a function of that name, got undefined"
+        assert fault.message == "processing_data: expected a function of that name, got number"
 
 
 def test_a_syntax_error_is_told_with_its_place() -> None:
