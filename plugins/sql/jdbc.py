@@ -17,6 +17,7 @@ from sqlalchemy.engine.default import DefaultDialect
 from trimtab.plugins.sql.deadline import Deadline
 from trimtab.plugins.sql.flavors import Flavor
 from trimtab.plugins.sql.java_values import Getter, Setter
+from trimtab.plugins.sql.patience import Patience
 from trimtab.plugins.sql.placeholders import MYSQL, POSTGRESQL, SQLITE, SQLSERVER, STANDARD
 from trimtab.plugins.sql.statements import Binder
 from trimtab.plugins.sql.trouble import Trouble, connection_lost, of_state, timed_out
@@ -32,6 +33,10 @@ JVM_OPTIONS = (
 GRACE = 0.25
 """Seconds that the server has to say that a statement took too long before the connection is given up."""
 
+_WAITING = frozenset(
+    {"execute", "executeBatch", "executeQuery", "executeUpdate", "getMetaData", "getParameterMetaData"}
+)
+"""Methods of a statement that ask the server."""
 _PASSWORD = re.compile(r"[?&;]password=([^&;]+)", re.IGNORECASE)
 _SYNTAXES = {"mariadb": MYSQL, "mysql": MYSQL, "postgresql": POSTGRESQL, "sqlite": SQLITE, "sqlserver": SQLSERVER}
 
@@ -53,7 +58,7 @@ class JavaOptions:
 
 
 class JdbcFlavor(Flavor):
-    """Java's drivers block without looking at signals, so the deadline is theirs, and the socket's."""
+    """Java's drivers block without looking at signals, so they do that in a thread: see :class:`Patience`."""
 
     def __init__(self, options: JavaOptions, deadline: Deadline) -> None:
         super().__init__(make_url("jdbc://").set(password=options.password or _password_in(options.url)), deadline)
@@ -63,7 +68,8 @@ class JdbcFlavor(Flavor):
         """See :class:`Flavor`. Starts Java where it does not run yet. Raises ``ValueError`` where there is none."""
         start_java()
         driver = JavaDriver(self._options, self.deadline.seconds)
-        return Engine(NullPool(driver.connect), JdbcDialect(dbapi=jpype.dbapi2), self.url)
+        dialect = JdbcDialect(dbapi=jpype.dbapi2)
+        return Engine(NullPool(driver.connect, dialect=dialect), dialect, self.url)
 
     def binder(self, dialect: Dialect) -> Binder:  # noqa: ARG002 - Java's drivers have one style
         """See :class:`Flavor`."""
@@ -112,7 +118,12 @@ class JdbcDialect(DefaultDialect):
 
     def is_disconnect(self, e: Exception, connection: Any, cursor: Any) -> bool:  # noqa: ARG002 - see above
         """Whether a connection is of no use after an error."""
-        return connection is not None and bool(connection.connection.isClosed())
+        driver = getattr(connection, "dbapi_connection", connection)
+        return driver is not None and bool(driver.connection.isClosed())
+
+    def do_terminate(self, dbapi_connection: Any) -> None:
+        """Close a connection on which something may be under way."""
+        dbapi_connection.connection.abort(_executor())
 
     def do_ping(self, dbapi_connection: Any) -> bool:
         """Ask the server for a sign of life."""
@@ -132,17 +143,18 @@ class JavaDriver:
         except jpype.JClass("java.lang.ClassNotFoundException"):
             raise ValueError(f"expected a class in the jar, got no {options.driver}; look at driver and jar") from None
         self._driver = found.getDeclaredConstructor().newInstance()
+        self._patience = Patience()
         self._setter, self._getter = Setter(), Getter()
 
     def connect(self) -> Any:
         """Return a new connection, as PEP 249 has it."""
         jpype.JClass("java.sql.DriverManager").setLoginTimeout(math.ceil(self._seconds))
-        java = self._driver.connect(self._options.url, self._properties())
+        java = self._patience.call(lambda: self._driver.connect(self._options.url, self._properties()))
         if java is None:
             raise ValueError(f"expected a URL that {self._options.driver} knows, got jdbc:{self._options.kind}:...")
         milliseconds = round((self._seconds + GRACE) * 1000)
-        java.setNetworkTimeout(jpype.JProxy("java.util.concurrent.Executor", dict={"execute": _run}), milliseconds)
-        limited = _LimitedConnection(java, max(1, math.floor(self._seconds)))
+        java.setNetworkTimeout(_executor(), milliseconds)
+        limited = _LimitedConnection(java, max(1, math.floor(self._seconds)), self._patience)
         return jpype.dbapi2.Connection(
             limited, {}, {}, lambda *_what: self._setter, lambda _connection, meta, index: self._getter.of(meta, index)
         )
@@ -161,18 +173,41 @@ class JavaDriver:
 class _LimitedConnection:
     """A Java connection whose statements have a time limit and send their rows in pieces."""
 
-    def __init__(self, java: Any, seconds: int) -> None:
+    def __init__(self, java: Any, seconds: int, patience: Patience) -> None:
         self._java = java
         self._seconds = seconds
+        self._patience = patience
 
     def prepareStatement(self, *arguments: Any) -> Any:  # noqa: N802 - Java's name
-        statement = self._java.prepareStatement(*arguments)
+        statement = self._patience.call(lambda: self._java.prepareStatement(*arguments))
         statement.setQueryTimeout(self._seconds)
         statement.setFetchSize(500)
-        return statement
+        return _LimitedStatement(statement, self._patience)
+
+    def commit(self) -> None:
+        self._patience.call(self._java.commit)
+
+    def rollback(self, *savepoint: Any) -> None:
+        self._patience.call(lambda: self._java.rollback(*savepoint))
+
+    def isValid(self, seconds: int) -> bool:  # noqa: N802 - Java's name
+        return bool(self._patience.call(lambda: self._java.isValid(seconds)))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._java, name)
+
+
+class _LimitedStatement:
+    """A Java statement that is waited for with patience."""
+
+    def __init__(self, java: Any, patience: Patience) -> None:
+        self._java, self._patience = java, patience
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._java, name)
+        if name not in _WAITING:
+            return found
+        return lambda *arguments: self._patience.call(lambda: found(*arguments))
 
 
 def start_java() -> None:
@@ -188,6 +223,11 @@ def start_java() -> None:
 def _password_in(url: str) -> str | None:
     found = _PASSWORD.search(url)
     return found and unquote(found[1])
+
+
+def _executor() -> Any:
+    """What Java's drivers do chores with: at once."""
+    return jpype.JProxy("java.util.concurrent.Executor", dict={"execute": _run})
 
 
 def _run(command: Any) -> None:

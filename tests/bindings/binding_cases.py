@@ -315,7 +315,7 @@ def _started(server: Server) -> Iterator[None]:
 _KEPT = 'it.collection("contract", "kept")'
 _REDIS_LOGIN = Login("default", REDIS_PASSWORD)
 
-INTERRUPTED = [
+SERVED = [
     Case(
         "http",
         "http",
@@ -336,8 +336,8 @@ INTERRUPTED = [
         _by_url("mongodb://{login}{address}/"),
         write=f'{_KEPT}.insert({{"_id": n}})',
         read=f'{_KEPT}.findOne({{"_id": n}})',
-        refused=f'{_KEPT}.insert([{{"_id": n}}, {{"_id": n}}])',
-        error=("MongoError", 11000),
+        refused=f'{_KEPT}.findOne({{"$nonsense": n}})',
+        error=("MongoError", 2),
         kept=lambda marker: {"_id": marker},
         extras=(
             Extra(
@@ -352,8 +352,7 @@ INTERRUPTED = [
     ),
     _sql_case("postgresql", _postgres, _by_url("postgresql://{login}{address}/app"), "42P01", login=_SQL_LOGIN),
     _sql_case("mariadb", _mariadb, _by_url("mariadb://{login}{address}/app"), 1146, login=_SQL_LOGIN),
+    _sql_case("java", _java, _java_options, "42P01", login=_SQL_LOGIN),
 ]
-"""A call that waits for the server ends as soon as the handler's time is up."""
-SERVED = [*INTERRUPTED, _sql_case("java", _java, _java_options, "42P01", login=_SQL_LOGIN)]
 """There is a server, which can fail."""
 CASES = [*SERVED, _sql_case("sqlite", _sqlite, _by_url("sqlite:///{address}"), "SQLITE_ERROR")]

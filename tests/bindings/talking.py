@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -14,7 +14,9 @@ from tests.servers.programs import until
 from trimtab.engine.calls import Call
 from trimtab.testing import Handled, ScriptRunner
 
-HASTY, PATIENT = 0.3, 20.0
+_OPEN = {psutil.CONN_ESTABLISHED, psutil.CONN_CLOSE_WAIT}
+
+HASTY, PATIENT = 0.3, 5.0
 """Seconds that an event may take."""
 
 _PYTHON = """
@@ -150,17 +152,16 @@ class Talk:
 
 def connections(place: Place) -> set[tuple[int, int]]:
     """Return the connections that the server has from this process: ports of the client and of the server."""
-    mine = {connection.laddr.port for connection in psutil.Process().net_connections("tcp") if connection.raddr}
+    mine = {local for local, _remote, _status in _ends(psutil.Process().net_connections("tcp"))}
     return {pair for pair in open_in_server(place) if pair[0] in mine}
 
 
 def open_in_server(place: Place) -> set[tuple[int, int]]:
     """Return the connections that the server has open, also those that the client has closed."""
-    return {
-        (connection.raddr.port, connection.laddr.port)
-        for connection in psutil.net_connections("tcp")
-        if connection.raddr and connection.laddr.port in place.ports and connection.status in _OPEN
-    }
+    ends = _ends(psutil.net_connections("tcp"))
+    return {(remote, local) for local, remote, status in ends if local in place.ports and status in _OPEN}
 
 
-_OPEN = {psutil.CONN_ESTABLISHED, psutil.CONN_CLOSE_WAIT}
+def _ends(found: Iterable[Any]) -> Iterator[tuple[int, int, str]]:
+    """Yield the local port, the remote port and the status of each connection."""
+    return ((each.laddr.port, each.raddr.port, each.status) for each in found if each.raddr)

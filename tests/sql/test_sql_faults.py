@@ -107,7 +107,7 @@ def test_a_server_that_hangs_is_a_timeout_error(server: Any, ask: Ask) -> None:
     assert outcome(asker, ASK) == RIGHT
 
 
-@pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
+@pytest.mark.parametrize("kind", SERVED)
 def test_a_server_that_hangs_does_not_outlive_the_time_limit(server: Any, ask: Ask) -> None:
     process, options = server
     asker = ask({**options, "timeout": "30s"})
