@@ -114,6 +114,8 @@ class Case:
     login: Login | None = None
     connections: int = 1
     """The most that one resource holds open, for single calls."""
+    errors_after_restart: int = 0
+    """The most calls that fail because the driver does not notice, before it sends one, that the server was restarted."""
 
     def __str__(self) -> str:
         return self.name
@@ -352,7 +354,7 @@ SERVED = [
     ),
     _sql_case("postgresql", _postgres, _by_url("postgresql://{login}{address}/app"), "42P01", login=_SQL_LOGIN),
     _sql_case("mariadb", _mariadb, _by_url("mariadb://{login}{address}/app"), 1146, login=_SQL_LOGIN),
-    _sql_case("java", _java, _java_options, "42P01", login=_SQL_LOGIN),
+    _sql_case("java", _java, _java_options, "42P01", login=_SQL_LOGIN, errors_after_restart=1),
 ]
 """There is a server, which can fail."""
 CASES = [*SERVED, _sql_case("sqlite", _sqlite, _by_url("sqlite:///{address}"), "SQLITE_ERROR")]

@@ -113,20 +113,22 @@ class Talk:
         assert handled.faults == []
         return Caught(**handled.emitted[0])
 
-    def settled(self, do: str, marker: str) -> Any:
-        """Return what a call gives once it gives no error any more. Until then, each may be retried."""
+    def persist(self, do: str, marker: str) -> tuple[Any, list[Caught]]:
+        """Return what a call gives at last, and the errors that it has given before. Each may be retried."""
         values: list[Any] = []
+        errors: list[Caught] = []
 
         def works() -> bool:
             (value,) = self.handle(do, marker, caught=True).emitted
             if isinstance(value, dict) and "retryable" in value:
-                assert value["retryable"], value
-                return False
-            values.append(value)
-            return True
+                errors.append(Caught(**value))
+                assert errors[-1].retryable, value
+            else:
+                values.append(value)
+            return values != []
 
         until(works, "a call to get through")
-        return values[0]
+        return values[0], errors
 
     def declare(self, options: Mapping[str, Any]) -> None:
         """Replace the resource."""
