@@ -7,7 +7,7 @@ A plugin is a module or object with functions marked :data:`hookimpl`; the hooks
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -328,6 +328,9 @@ class ResourceKind(Generic[Options]):
     create: Callable[[Options, str, Path], Resource]
     implied: frozenset[str] = frozenset()
     """Names that are there, with the default options, also where the configuration does not declare them."""
+    modules: Callable[[Options], Iterable[str]] = lambda _options: ()
+    """The modules that ``create`` imports. The process that lanes are forked from imports them once for all, where the
+    configuration declares such a resource at the start."""
 
 
 class ResourceBinding(Binding):

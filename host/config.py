@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from trimtab.api import Codec, DiscovererKind, SinkKind, SourceKind
+from trimtab.api import Codec, DiscovererKind, ResourceKind, SinkKind, SourceKind
 from trimtab.configuration.address import Address, parse_address
-from trimtab.configuration.checking import Problems, key_path, names, one_of, read, refuse_unknown, show, table
+from trimtab.configuration.checking import Problems, key_path, names, one_of, read, refuse_unknown, shorten, show, table
 from trimtab.configuration.schema import (
     DEFAULT_CODEC,
     SECTIONS,
@@ -101,6 +101,8 @@ class Config:
     resources: Mapping[str, bytes]
     """``[resources.KIND.NAME]`` by name such as ``sql.orders``: each as JSON with sorted keys, with ``${NAME}`` as
     written, so safe to store and to show."""
+    modules: frozenset[str]
+    """What the resources import; see :class:`ResourceKind`."""
     settings: bytes
     """``[settings]``, likewise."""
     secrets: frozenset[str]
@@ -119,7 +121,7 @@ def load(path: Path, kinds: Kinds) -> Config:
     config = _Reader(path.absolute(), kinds, problems, variables).read(_parse(path))
     if problems:
         mask = masker(variables.values)
-        raise ConfigurationError([Problem(p.path, p.expected, mask(p.got)) for p in problems])
+        raise ConfigurationError([Problem(p.path, p.expected, shorten(mask(p.got))) for p in problems])
     return config
 
 
@@ -148,6 +150,7 @@ class _Reader:
         self._kinds = kinds
         self._problems = problems
         self._variables = variables
+        self._modules: set[str] = set()
 
     def read(self, tree: dict[str, Any]) -> Config:
         """Return the configuration; it is of use only if there was no problem."""
@@ -166,6 +169,7 @@ class _Reader:
             discoverers=self._discoverers(self._section(tree, "discoverers")),
             confined=self._confined(self._section(tree, "sandbox")),
             resources=self._resources(tree.get("resources", {})),
+            modules=frozenset(self._modules),
             settings=self._settings(tree.get("settings", {})),
             secrets=frozenset(self._variables.values),
             mask=Masker(self._variables.values),
@@ -278,13 +282,15 @@ class _Reader:
                 self._problems.add(section, one_of(kind, kinds), show(kind))
                 continue
             for name, path, keys in self._artifact_tables(section, members):
-                self._check_resource(kinds[kind].options, path, keys)
+                self._check_resource(kinds[kind], path, keys)
                 found[f"{kind}.{name}"] = encode(keys, path, self._problems)
         return found
 
-    def _check_resource(self, options: type[msgspec.Struct], path: str, keys: dict[str, Any]) -> None:
-        refuse_unknown(keys, names(options), path, self._problems)
-        read(options, self._variables.expand(keys, path), path, self._problems)
+    def _check_resource(self, kind: ResourceKind[Any], path: str, keys: dict[str, Any]) -> None:
+        refuse_unknown(keys, names(kind.options), path, self._problems)
+        options = read(kind.options, self._variables.expand(keys, path), path, self._problems)
+        if options is not None:
+            self._modules.update(kind.modules(options))
 
     def _settings(self, tree: Any) -> bytes:
         settings = table(tree, "settings", self._problems)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -43,6 +44,7 @@ class Host:
 
     def __init__(self, config: Config, plugins: Plugins) -> None:
         self._config, self._plugins = config, plugins
+        self._expand = partial(expand, learn=config.mask.learn)
         self._stop = asyncio.Event()
         self._started = time.monotonic()
         self._log = structlog.get_logger("trimtab")
@@ -80,7 +82,7 @@ class Host:
 
     async def _run(self) -> None:
         self._stream = Stream(self._config, self.dead_letters, self._plan_of, self.store.latest_number())
-        self._deployer = Deployer(self.store, self._stream, expand, self._plugins.notify)
+        self._deployer = Deployer(self.store, self._stream, self._expand, self._plugins.notify)
         self._replayer = Replayer(self._stream, self.store, self._config.sources)
         self._discoverers = find_discoverers(self._config, self._plugins)
         async with self._stream:
@@ -158,6 +160,8 @@ class Host:
             try:
                 if waits:
                     await discoverer.wait()
+                else:
+                    await discoverer.scan()  # not while the deployer is locked: a silent place takes its time
                 await self._deployer.offer(discoverer)
                 if told is not None:
                     self._log.info("changes are taken again", where=discoverer.name)
@@ -183,7 +187,7 @@ class Host:
             self._log.error("dead letters are not replayed; the next start tries again", error=str(error))
 
     def _plan_of(self, generation: int) -> Plan:
-        return restore_plan(self.store, generation, expand)
+        return restore_plan(self.store, generation, self._expand)
 
     # --- what the control API asks (trimtab.control.app.ControlledHost) ---
 

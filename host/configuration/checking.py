@@ -49,7 +49,7 @@ def key_path(path: str, name: str) -> str:
 
 
 def show(value: Any) -> str:
-    """Return a configuration value as it may stand in a message: like in TOML, and not too long."""
+    """Return a configuration value as it may stand in a message: like in TOML."""
     if value is None:
         return "nothing"
     if isinstance(value, bool):
@@ -58,6 +58,11 @@ def show(value: Any) -> str:
         text = value.isoformat()
     else:
         text = repr(value)
+    return text
+
+
+def shorten(text: str) -> str:
+    """Return a shown value that is not too long. Secrets must be masked before: the half of one is not found."""
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
 
 

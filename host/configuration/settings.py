@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -20,13 +21,15 @@ def encode(tree: dict[str, Any], path: str, problems: Problems) -> bytes:
     return b"" if problems else msgspec.json.encode(tree, order="deterministic")
 
 
-def expand(source: bytes, path: str) -> dict[str, Any]:
+def expand(source: bytes, path: str, learn: Callable[[set[str]], None] = lambda _secrets: None) -> dict[str, Any]:
     """Return the table at ``path`` that :func:`encode` wrote, with the environment variables put in.
 
-    Raises :class:`ConfigurationError` for variables that are not set.
+    ``learn`` is told their values: they are secrets. Raises :class:`ConfigurationError` for variables that are not set.
     """
     problems = Problems()
-    tree: dict[str, Any] = Variables(problems).expand(msgspec.json.decode(source), path)
+    variables = Variables(problems)
+    tree: dict[str, Any] = variables.expand(msgspec.json.decode(source), path)
+    learn(variables.values)
     if problems:
         raise ConfigurationError(list(problems))
     return tree

@@ -65,7 +65,7 @@ class RunningStatus:
         return artifact_status(running, self._error(name), rolled_back=name in self._book.rolled_back)
 
     def _error(self, name: str) -> str | None:
-        return self._masked(self._book.errors.get(name) or self._stream.unrestored(name))
+        return self._masked(self._book.error(name) or self._stream.unrestored_because(name))
 
     def _masked(self, error: object) -> str | None:
         return self._mask(str(error)) if error else None

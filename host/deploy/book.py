@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
+from typing import TypeVar
 
 from trimtab.api import Discoverer, Snapshot
 from trimtab.artifacts.records import Version
@@ -10,6 +11,8 @@ from trimtab.artifacts.store import ArtifactStore
 from trimtab.deploy.changeset import Changes, company_of, digest
 from trimtab.engine.engine import LoadedScript
 from trimtab.errors import Fault, OutsideError
+
+Thing = TypeVar("Thing")
 
 
 class Book:
@@ -32,6 +35,10 @@ class Book:
         """What each discoverer has seen last."""
         self.outages: dict[str, str] = {}
         """Why discoverers cannot see at the moment, by name; what they saw last stays."""
+        self.taken: dict[str, dict[str, Fault]] = {}
+        """By discoverer, the names that it has and another one owns."""
+        self._everything: dict[str, Snapshot] = {}
+        """What each discoverer has seen last, with the names that are not its own."""
         self._store = store
 
     def remember_refusals(self) -> None:
@@ -48,34 +55,49 @@ class Book:
             del self.refused[name]
             self.errors.pop(name, None)
 
-    async def look(self, discoverer: Discoverer) -> Snapshot:
-        """Scan, and note whether that works. Names that another discoverer has are refused."""
-        return self.own(discoverer, await self.scan(discoverer))
+    def expect(self, discoverers: Iterable[str]) -> None:
+        """Begin with these, in the order in which they own what several of them have."""
+        self._everything = {name: Snapshot({}, {}) for name in discoverers}
 
-    async def scan(self, discoverer: Discoverer) -> Snapshot:
-        """Scan, and note whether that works."""
+    def within_reach(self) -> list[str]:
+        """The discoverers that could see when they looked last."""
+        return [name for name in self._everything if name not in self.outages]
+
+    async def scan(self, discoverer: Discoverer) -> None:
+        """Have a discoverer look, and keep what it sees. Raises :class:`OutsideError`; what it saw last stays."""
         try:
-            snapshot = await discoverer.scan()
+            self._everything[discoverer.name] = await discoverer.scan()
         except OutsideError as error:
             self.outages[discoverer.name] = str(error)
             raise
         self.outages.pop(discoverer.name, None)
-        return snapshot
 
-    def own(self, discoverer: Discoverer, snapshot: Snapshot) -> Snapshot:
-        """Return a snapshot in which names are refused that another discoverer has."""
+    def own(self, discoverer: str) -> Snapshot:
+        """Return what a discoverer has seen, without the names that belong to another one: :attr:`taken` has them."""
+        snapshot = self._everything[discoverer]
         taken = {
             name: Fault(
-                "NameTaken", f"expected a name of its own, got {name}, which {other} has too; rename one of them"
+                "NameTaken", f"expected a name of its own, got {name}, which {owner} has too; rename one of them"
             )
-            for other, seen in self.seen.items()
-            for name in seen.artifacts.keys() & snapshot.artifacts.keys()
-            if other != discoverer.name
+            for name in _names(snapshot)
+            if (owner := self._owner(name, discoverer)) != discoverer
         }
+        self.taken[discoverer] = taken
         if not taken:
             return snapshot
-        artifacts = {name: content for name, content in snapshot.artifacts.items() if name not in taken}
-        return Snapshot(artifacts, {**snapshot.refused, **taken})
+        return Snapshot(_without(snapshot.artifacts, taken), _without(snapshot.refused, taken))
+
+    def _owner(self, name: str, asking: str) -> str:
+        """Who has a name: the discoverer that it runs from, if that has it still, else the first one that has it."""
+        having = [other for other, seen in self._everything.items() if name in seen.artifacts or name in seen.refused]
+        if len(having) < 2:
+            return asking
+        running = self.active.get(name)
+        return running.origin if running is not None and running.origin in having else having[0]
+
+    def error(self, name: str) -> Fault | None:
+        """Why newer bytes of a name were refused, or those of another place."""
+        return self.errors.get(name) or next((taken[name] for taken in self.taken.values() if name in taken), None)
 
     def fresh(self, changes: Changes, before: set[str]) -> Changes:
         """Leave out what was refused already. ``before``: all that was refused when the discoverer looked.
@@ -102,11 +124,11 @@ class Book:
         """What a discoverer could not take, and has not said before."""
         return {name: fault for name, fault in snapshot.refused.items() if self.refused.get(name) != fault}
 
-    def differences(self, discoverer: Discoverer, snapshot: Snapshot) -> Changes:
+    def differences(self, discoverer: str, snapshot: Snapshot) -> Changes:
         """What a discoverer sees that does not run, without what a rollback holds back."""
         self._forget_gone(discoverer, snapshot)
         holds = self._store.holds()
-        mine = {name for name, version in self.active.items() if version.origin == discoverer.name}
+        mine = {name for name, version in self.active.items() if version.origin == discoverer}
         held = {name for name in holds if name not in self.active}
         changes: Changes = {}
         running: list[str] = []
@@ -129,13 +151,13 @@ class Book:
                 self.errors.pop(name, None)
         return changes
 
-    def _forget_gone(self, discoverer: Discoverer, snapshot: Snapshot) -> None:
+    def _forget_gone(self, discoverer: str, snapshot: Snapshot) -> None:
         """Forget what was refused, never ran, and is not there any more."""
-        before = self.seen.get(discoverer.name, Snapshot({}, {}))
+        before = self.seen.get(discoverer, Snapshot({}, {}))
         for name in _names(before) - _names(snapshot) - self.active.keys():
             self.refused.pop(name, None)
             self.errors.pop(name, None)
-        self.seen[discoverer.name] = snapshot
+        self.seen[discoverer] = snapshot
 
     def take(
         self, generation: int, changes: Changes, versions: Mapping[str, Version], loaded: Mapping[str, LoadedScript]
@@ -165,6 +187,10 @@ class Book:
 
 def _names(snapshot: Snapshot) -> set[str]:
     return {*snapshot.artifacts, *snapshot.refused}
+
+
+def _without(things: Mapping[str, Thing], names: Container[str]) -> dict[str, Thing]:
+    return {name: thing for name, thing in things.items() if name not in names}
 
 
 def version_hash(version: Version | None) -> str | None:

@@ -7,7 +7,7 @@ import posixpath
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from trimtab.artifacts.names import is_library, is_script
+from trimtab.artifacts.names import is_library, is_script, is_settings, resource_name
 from trimtab.artifacts.records import Kind
 from trimtab.engine.engine import LoadedScript
 from trimtab.errors import ChangeRefused, Fault
@@ -36,17 +36,24 @@ def effect_of(
 ) -> Effect:
     """Find the scripts that a change set touches: those it holds, and those that use a library that it holds.
 
-    ``broken``: active scripts that cannot be loaded, so they may use any library.
+    ``broken``: active scripts that cannot be loaded: any library, setting or resource may be what they lack.
     """
     running = set(active)
     kinds: dict[str, Kind] = {name: _kind(name, content, running) for name, content in changes.items()}
     libraries = {name for name in changes if is_library(name)}
     reload = {name for name, content in changes.items() if content is not None and is_script(name)}
     using = {name for name, script in loaded.items() if _uses(script, libraries, running)}
-    for name in using.union(broken if libraries else ()) - changes.keys():
+    may_help = any(not is_script(name) for name in changes)
+    for name in using.union(broken if may_help else ()) - changes.keys():
         reload.add(name)
         kinds[name] = "reloaded"
     return Effect(kinds, sorted(reload))
+
+
+def may_help(change: tuple[str, bytes | None]) -> bool:
+    """Whether a change of one artifact may make good what was refused elsewhere: it configures, or frees its name."""
+    name, content = change
+    return content is None or is_settings(name) or resource_name(name) is not None
 
 
 def explain(changes: Changes, refusal: ChangeRefused) -> dict[str, Fault]:

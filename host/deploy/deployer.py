@@ -9,13 +9,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from trimtab.api import Discoverer, Notice, Snapshot
-from trimtab.artifacts.names import is_library, is_script, is_settings
+from trimtab.api import Discoverer, Notice
+from trimtab.artifacts.names import artifact_name, is_library, is_script, is_settings
 from trimtab.artifacts.records import Change, Reason, Version
 from trimtab.artifacts.store import ArtifactStore
 from trimtab.deploy.book import Book, version_hash
-from trimtab.deploy.changeset import Changes, Effect, effect_of, explain
-from trimtab.deploy.plans import Expand, is_file, resources_of, restore_plan, settings_of, strict
+from trimtab.deploy.changeset import Changes, Effect, effect_of, explain, may_help
+from trimtab.deploy.plans import Expand, is_file, lenient, resources_of, restore_plan, settings_of, strict
 from trimtab.engine.engine import LoadedScript, Plan
 from trimtab.errors import ChangeRefused, Fault, LaneDied, OutsideError, UsageError
 
@@ -31,6 +31,9 @@ class Lanes(Protocol):
 
     async def commit(self, plan: Plan) -> None:
         """Switch every lane at one cut in the order of the events, and wait until all have switched."""
+
+    def unrestored(self) -> set[str]:
+        """The artifacts that some lane could not restore when it was started anew."""
 
 
 @dataclass(slots=True)
@@ -90,7 +93,7 @@ class Deployer:
                 restore_plan(self._store, self.book.generation, self._expand)
             )
             self.book.errors.update(faults)
-            self.book.broken.update(filter(is_script, faults))
+            self.book.broken.update(faults)
 
     async def start(self, discoverers: Sequence[Discoverer]) -> None:
         """Take what the discoverers see as the change set of this start.
@@ -105,16 +108,13 @@ class Deployer:
             self.book.remember_refusals()
             refused = set(self.book.refused)
             changes |= self._of_nobody(discoverers)
-            # At once, because a place that does not answer takes its time.
-            scanned = await asyncio.gather(*map(self._scanned, discoverers))
-            for discoverer, found_there in zip(discoverers, scanned, strict=True):
-                if found_there is None:
-                    continue
-                snapshot = self.book.own(discoverer, found_there)
+            await self._look_everywhere(discoverers)
+            for name in self.book.within_reach():
+                snapshot = self.book.own(name)
                 unreadable |= self.book.unreadable(snapshot)
-                found = self.book.differences(discoverer, snapshot)
+                found = self.book.differences(name, snapshot)
                 changes |= found
-                origins |= dict.fromkeys(found, discoverer.name)
+                origins |= dict.fromkeys(found, name)
             self.book.forget_what_is_not_there()
             if not self.book.generation:
                 await self._first(changes, origins, unreadable)
@@ -122,14 +122,18 @@ class Deployer:
                 fresh = self.book.fresh(changes, refused) or changes
                 await self._bring("start", changes, fresh, origins, unreadable)
 
-    async def _scanned(self, discoverer: Discoverer) -> Snapshot | None:
-        """What is there; None where that is out of reach now."""
-        try:
-            return await self.book.scan(discoverer)
-        except OutsideError as error:
-            if not error.retryable:
-                raise
-            return None
+    async def _look_everywhere(self, discoverers: Sequence[Discoverer]) -> None:
+        """Scan all at once, because a place that does not answer takes its time."""
+
+        async def scan(discoverer: Discoverer) -> None:
+            try:
+                await self.book.scan(discoverer)
+            except OutsideError as error:
+                if not error.retryable:
+                    raise
+
+        self.book.expect(discoverer.name for discoverer in discoverers)
+        await asyncio.gather(*map(scan, discoverers))
 
     def _of_nobody(self, discoverers: Sequence[Discoverer]) -> Changes:
         """What runs and came from a discoverer that the configuration does not have any more: it goes too."""
@@ -161,14 +165,36 @@ class Deployer:
         Raises :class:`OutsideError` when it cannot see, and :class:`StateError`; then nothing has changed.
         """
         async with self._lock:  # also while it looks: what a rollback has just replaced must not be taken again
-            snapshot = await self.book.look(discoverer)
-            refused = set(self.book.refused)
-            unreadable = self.book.unreadable(snapshot)
-            changes = self.book.differences(discoverer, snapshot)
-            fresh = self.book.fresh(changes, refused)
-            if fresh or unreadable:
-                origins = dict.fromkeys(changes, discoverer.name)
-                await self._bring("change", changes, fresh, origins, unreadable)
+            await self.book.scan(discoverer)
+            before = self.book.generation
+            changes = await self._bring_what_differs(discoverer.name)
+            if self.book.generation != before and any(map(may_help, changes.items())):
+                for other in self.book.within_reach():
+                    if other != discoverer.name:
+                        await self._bring_what_differs(other, again=True)
+
+    async def _bring_what_differs(self, discoverer: str, *, again: bool = False) -> Changes:
+        """Try what a discoverer has seen and what does not run. ``again``: also what was refused before.
+
+        Returns all that differed.
+        """
+        refused, told = set(self.book.refused), self.book.taken.get(discoverer, {})
+        snapshot = self.book.own(discoverer)
+        self._tell_taken({n: fault for n, fault in self.book.taken[discoverer].items() if told.get(n) != fault})
+        unreadable = {} if again else self.book.unreadable(snapshot)
+        changes = self.book.differences(discoverer, snapshot)
+        fresh = changes if again else self.book.fresh(changes, refused)
+        if fresh or unreadable:
+            await self._bring("change", changes, fresh, dict.fromkeys(changes, discoverer), unreadable)
+        return changes
+
+    def _tell_taken(self, faults: Mapping[str, Fault]) -> None:
+        """Keep in the history that names of one place belong to another."""
+        if faults:
+            records = self._left_out(faults)
+            number = self._store.record_refused("change", records, {})
+            kinds = {name: record.kind for name, record in records.items()}
+            self._notify("trimtab_change_refused", Notice(number, "change", kinds, dict(faults), {}))
 
     async def _bring(
         self,
@@ -235,9 +261,10 @@ class Deployer:
         staged = {name: version for name, version in versions.items() if version is not None}
         attempt = self._attempt("rollback", contents, staged)
         for discoverer in discoverers:
-            if discoverer.name not in self.book.seen:  # no host runs, or the place was never within reach
+            if discoverer.name not in {*self.book.seen, *self.book.outages}:  # no host runs
                 with suppress(OutsideError):
-                    self.book.seen[discoverer.name] = await self.book.look(discoverer)
+                    await self.book.scan(discoverer)
+                    self.book.seen[discoverer.name] = self.book.own(discoverer.name)
         # Held back before anything is recorded: a crash must not let the bad bytes in the folder come back.
         held = self._store.holds()
         for name in versions:
@@ -283,7 +310,7 @@ class Deployer:
         return self._attempt(reason, changes, staged)
 
     def _attempt(self, reason: Reason, changes: Changes, staged: Mapping[str, Version]) -> _Attempt:
-        effect = effect_of(changes, self.book.active, self.book.loaded, self.book.broken)
+        effect = effect_of(changes, self.book.active, self.book.loaded, filter(is_script, self._broken()))
         reloaded = {name: self.book.active[name] for name, kind in effect.kinds.items() if kind == "reloaded"}
         return _Attempt(reason, changes, {**staged, **reloaded}, effect)
 
@@ -292,9 +319,9 @@ class Deployer:
         loaded, plan = await self._check(attempt)
         with attempt.step("prepare"):
             try:
-                await self._lanes.prepare(plan)
+                await self._prepare(plan)
             except LaneDied as error:
-                raise _died(plan, error) from error
+                raise _died(attempt, error) from error
         with attempt.step("commit"):
             records = attempt.records({}) | self._left_out(left_out)
             self._store.record_committed(attempt.reason, records, attempt.seconds)
@@ -304,6 +331,14 @@ class Deployer:
         notice = Notice(plan.generation, attempt.reason, attempt.effect.kinds, dict(left_out), attempt.seconds)
         self._notify("trimtab_generation_committed", notice)
         return notice
+
+    async def _prepare(self, plan: Plan) -> None:
+        try:
+            await self._lanes.prepare(plan)
+        except LaneDied:
+            if plan.reload:
+                raise
+            await self._lanes.prepare(plan)  # it loads nothing that a lane could have died of
 
     async def _check(self, attempt: _Attempt) -> tuple[dict[str, LoadedScript], Plan]:
         plan = self._plan(attempt)
@@ -318,28 +353,36 @@ class Deployer:
                 upserts={**there, **plan.upserts},
                 deletes=[],
                 reload=plan.reload,
-                settings=settings_of(self._configured(attempt.changes), self._expand),
-                resources=resources_of(self._configured(attempt.changes), self._expand),
+                settings=settings_of(self._configured(attempt.changes), lenient(self._expand)),
+                resources=resources_of(self._configured(attempt.changes), lenient(self._expand)),
                 probes=plan.probes,
             )
             try:
                 loaded, faults = await self._lanes.check(candidate)
             except LaneDied as error:
-                raise _died(plan, error) from error
-        still_broken = faults.keys() & (self.book.broken - attempt.changes.keys())
+                raise _died(attempt, error) from error
+        still_broken = faults.keys() & (self._broken() - attempt.changes.keys())
         if faults.keys() - still_broken:
-            raise ChangeRefused(faults)
-        for name in still_broken:
+            raise ChangeRefused({name: fault for name, fault in faults.items() if name not in still_broken})
+        for name in still_broken & attempt.effect.kinds.keys():
             del attempt.effect.kinds[name]
             plan.reload.remove(name)
         return loaded, plan
+
+    def _broken(self) -> set[str]:
+        """What runs in name only: what could not be loaded at the start, and what some lane could not restore."""
+        return self.book.broken | self._lanes.unrestored()
 
     def _plan(self, attempt: _Attempt) -> Plan:
         """Raises :class:`ChangeRefused` for a part of the configuration that cannot be expanded."""
         changes, expand = attempt.changes, strict(self._expand)
         resources = resources_of(changes, expand)
-        # At a start nothing older runs that could go on in place of a system that does not answer yet.
-        probed = resources if attempt.reason != "start" else {}
+        # At a start only what was refused before: the rest may come up later than the host.
+        probed = {
+            name: options
+            for name, options in resources.items()
+            if attempt.reason != "start" or artifact_name(name) in self.book.refused
+        }
         return Plan(
             generation=self._store.next_number(),
             upserts={n: c for n, c in changes.items() if c is not None and is_file(n)},
@@ -368,8 +411,8 @@ class Deployer:
         return {n: Change("changed" if n in self.book.active else "added", None, fault) for n, fault in faults.items()}
 
 
-def _died(plan: Plan, error: LaneDied) -> ChangeRefused:
-    return ChangeRefused({name: Fault("LaneDied", str(error), name) for name in plan.reload})
+def _died(attempt: _Attempt, error: LaneDied) -> ChangeRefused:
+    return ChangeRefused({name: Fault("LaneDied", str(error), name) for name in attempt.effect.kinds})
 
 
 async def _restore(name: str, content: bytes | None, discoverers: Iterable[Discoverer], origin: str | None) -> bool:

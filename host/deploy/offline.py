@@ -48,6 +48,10 @@ class _NoLanes:
     async def commit(self, plan: Plan) -> None:
         """Nothing has to be switched."""
 
+    def unrestored(self) -> set[str]:
+        """No lane runs."""
+        return set()
+
 
 def _tell_nobody(_hook: str, _notice: Notice) -> None:
     """Observers live in the host."""

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from trimtab.api import ScriptEngine, ScriptInstance
-from trimtab.artifacts.names import artifact_name, is_library, nearest
+from trimtab.artifacts.names import is_library, nearest
 from trimtab.engine.batch import INVALID, Batch, Events, InvalidRecordsError, SourceSpec
 from trimtab.engine.broken import BrokenInstance
 from trimtab.engine.result import NO_KEY, BatchResult, FailedEvent, ScriptCount, merge
@@ -100,12 +100,10 @@ class Engine:
     def check(self, plan: Plan) -> tuple[dict[str, LoadedScript], dict[str, Fault]]:
         """Load what a plan loads, run no ``open()``, keep nothing. Returns what loaded, and what did not."""
         resources = self._host.resources
-        faults = resources.prepare(plan.resources, made=False) or resources.check(plan.probes, self._host.limits)
-        if faults:
-            return {}, faults
+        unmade = resources.prepare(plan.resources, made=False) | resources.check(plan.probes, self._host.limits)
         with _Swapped(self._host, plan.settings):
             loaded, faults = self._load_all(plan, self._next_files(plan))
-        return {name: _describe(active) for name, active in loaded.items()}, faults
+        return {name: _describe(active) for name, active in loaded.items()}, unmade | faults
 
     def prepare(self, plan: Plan) -> None:
         """Build the new instances beside the running ones and open them.
@@ -115,6 +113,7 @@ class Engine:
         self.abort()
         files = self._next_files(plan)
         if faults := self._host.resources.prepare(plan.resources):
+            self._host.resources.abort()
             raise ChangeRefused(faults)
         with _Swapped(self._host, plan.settings):
             loaded, faults = self._load_all(plan, files)
@@ -159,9 +158,6 @@ class Engine:
         """
         files = self._next_files(plan)
         unmade = self._host.resources.prepare(plan.resources)
-        if unmade:
-            there = {name: options for name, options in plan.resources.items() if artifact_name(name) not in unmade}
-            self._host.resources.prepare(there)
         loaded: dict[str, _Active] = {}
         faults = {name: fault for name, fault in broken.items() if name in plan.reload}
         with _Swapped(self._host, plan.settings):

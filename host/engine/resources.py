@@ -117,7 +117,7 @@ class Resources:
         """Declare resources beside the running ones, by their options; None: without it. Connects to nothing.
 
         ``made``: they are made now, which may import a driver; else each when it is needed. Returns the faults of
-        those that cannot be made, by artifact; then nothing has changed.
+        those that cannot be declared or made, by artifact; the others are prepared.
         """
         self.abort()
         declared: dict[str, _Declared] = {}
@@ -128,19 +128,16 @@ class Resources:
                     declared[name] = self._declare(name, options, made=made)
                 except (CallError, msgspec.ValidationError, LookupError) as error:
                     faults[artifact_name(name)] = _fault(error)
-        if faults:
-            for each in declared.values():
-                each.close()
-            return faults
         kept = {name: each for name, each in self._running.items() if name not in changes}
         self._candidates = kept | declared
-        return {}
+        return faults
 
     def check(self, names: list[str], limits: Limits) -> dict[str, Fault]:
         """Ask prepared resources for a sign of life, each under a limit. Returns the faults, by artifact."""
         faults: dict[str, Fault] = {}
+        there = self._there()
         for name in names:
-            fault = self._check(self._there()[name], limits)
+            fault = self._check(there[name], limits) if name in there else None
             if fault is not None:
                 faults[artifact_name(name)] = fault
         return faults

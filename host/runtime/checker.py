@@ -48,11 +48,13 @@ async def check(start: Callable[[], Awaitable[Worker]], plan: Plan) -> Checked:
 
 async def _probe(start: Callable[[], Awaitable[Worker]], plan: Plan) -> dict[str, Fault]:
     """Ask the resources of a plan for a sign of life, each in a process of its own. Returns why some give none."""
-    faults: dict[str, Fault] = {}
-    for name in plan.probes:
+
+    async def probe(name: str) -> dict[str, Fault]:
         checked = await _check_in_one(start, msgspec.structs.replace(plan, reload=[], probes=[name]))
-        faults |= checked.faults if isinstance(checked, wire.Checked) else {artifact_name(name): checked}
-    return faults
+        return checked.faults if isinstance(checked, wire.Checked) else {artifact_name(name): checked}
+
+    answers = await asyncio.gather(*map(probe, plan.probes))
+    return {name: fault for faults in answers for name, fault in faults.items()}
 
 
 async def _check_in_one(start: Callable[[], Awaitable[Worker]], plan: Plan) -> wire.Checked | Fault:

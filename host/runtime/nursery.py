@@ -10,12 +10,14 @@ lines of JSON out. When the host is gone, the socket ends, and every worker is k
 from __future__ import annotations
 
 import gc
+import importlib
 import os
 import select
 import signal
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NoReturn
 
 import msgspec
@@ -54,6 +56,9 @@ def main() -> None:
     plugins = Plugins.load()
     plugins.script_engines()  # what they import, and the expression parser below, the workers then share
     compile_expression("true")
+    for module in setup.modules:
+        with suppress(ImportError):  # making the resource says what is missing
+            importlib.import_module(module)
     gc.collect()
     gc.freeze()  # pages with frozen objects stay shared with the workers
     gc.set_threshold(*COLLECT)

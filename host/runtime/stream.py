@@ -84,6 +84,7 @@ class Stream:
             cache=str(config.state / "cache"),
             memory=LANE_MEMORY,
             confined=config.confined,
+            modules=sorted(config.modules),
         )
         self.dead_letters = dead_letters
         self._plan_of = plan_of
@@ -187,6 +188,10 @@ class Stream:
         for cut in self.router.cut(plan):
             await cut.done
 
+    def unrestored(self) -> set[str]:
+        """See :class:`trimtab.deploy.deployer.Lanes`."""
+        return {name for lane in self.lanes for name in lane.unrestored}
+
     # --- what lanes need (trimtab.runtime.supervisor.LaneOwner) ---
 
     async def start_worker(self) -> Worker:
@@ -255,9 +260,9 @@ class Stream:
 
     # --- dead letters ---
 
-    def unrestored(self, script: str) -> Fault | None:
-        """Why the events of a running script fail in some lane that was started anew, or None if they do not."""
-        return next((lane.unrestored[script] for lane in self.lanes if script in lane.unrestored), None)
+    def unrestored_because(self, name: str) -> Fault | None:
+        """Why an artifact that runs could not be restored in some lane that was started anew, or None if it was."""
+        return next((lane.unrestored[name] for lane in self.lanes if name in lane.unrestored), None)
 
     def runs(self, script: str) -> bool:
         """Whether a script of this name runs."""

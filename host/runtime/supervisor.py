@@ -9,6 +9,7 @@ from typing import Protocol
 
 import msgspec
 
+from trimtab.artifacts.names import artifact_name
 from trimtab.engine.engine import Plan
 from trimtab.engine.result import BatchResult
 from trimtab.engine.script import LogEntry
@@ -345,7 +346,7 @@ class Lane:
         self.generation = generation
         cut = self._flight.popleft()
         assert isinstance(cut, Cut)  # noqa: S101
-        for name in (*cut.plan.reload, *cut.plan.deletes):
+        for name in (*cut.plan.reload, *cut.plan.deletes, *map(artifact_name, cut.plan.resources)):
             self.unrestored.pop(name, None)
         if not cut.done.done():
             cut.done.set_result(None)

@@ -29,6 +29,8 @@ class Setup(msgspec.Struct):
     """Bytes that the scripts of one lane may take."""
     confined: bool | None
     """See :class:`ScriptHost`."""
+    modules: list[str] = []
+    """What the resources that are declared at the start import: it is imported once for all workers."""
 
 
 # --- to a lane ---------------------------------------------------------------------------------------------

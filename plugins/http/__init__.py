@@ -39,7 +39,7 @@ def trimtab_sinks() -> Iterable[SinkKind[HttpSinkOptions]]:
 @hookimpl
 def trimtab_resource_kinds() -> Iterable[ResourceKind[HttpOptions]]:
     """Add the resources ``http``."""
-    return (ResourceKind("http", HttpOptions, _create_resource, frozenset({"default"})),)
+    return (ResourceKind("http", HttpOptions, _create_resource, frozenset({"default"}), _modules),)
 
 
 @hookimpl
@@ -64,3 +64,7 @@ def _create_sink(options: HttpSinkOptions, context: SinkContext) -> Sink:
     from trimtab.plugins.http.sink import HttpSink
 
     return HttpSink(options, context)
+
+
+def _modules(_options: HttpOptions) -> tuple[str, ...]:
+    return ("trimtab.plugins.http.resource",)

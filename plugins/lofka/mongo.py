@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from trimtab.api import ScriptObject
 from trimtab.plugins.lofka.own import Connection, Connections
 from trimtab.plugins.lofka.reach import MONGO
-from trimtab.plugins.lofka.redis import with_port
+from trimtab.plugins.lofka.servers import server
 from trimtab.plugins.mongo.options import MongoOptions
 
 if TYPE_CHECKING:
@@ -20,9 +20,9 @@ _PORT = 27017
 
 
 def servers_of(setting: Mapping[str, Any]) -> list[str]:
-    """Return ``host:port`` of every server that Lofka's setting names."""
+    """Return ``host:port`` of every server that Lofka's setting names. Raises ``ValueError``."""
     servers = setting.get("servers") or setting.get("mongodb.servers") or "localhost"
-    return [with_port(server.strip(), _PORT) for server in str(servers).split(",")]
+    return [server(each, _PORT) for each in str(servers).split(",")]
 
 
 def options_of(setting: Mapping[str, Any], timeout: float) -> MongoOptions:
@@ -52,7 +52,7 @@ class MongoConnection(Connection):
         name = f"mongo.{servers_of(setting)[0]}"
         options = options_of(setting, timeout)
         connections.reach.require(MONGO, options)
-        super().__init__(connections, MongoResource(options, name), name)
+        super().__init__(connections, MongoResource(options, name), "mongo", name)
         self._collections: dict[tuple[str, str], MongoCollection] = {}
 
     def collection(self, database: str, name: str) -> MongoCollection:

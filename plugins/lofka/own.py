@@ -18,9 +18,12 @@ class Connections:
     reach: Reach
     _open: list[Connection] = field(default_factory=list)
 
-    def caller(self, resource: Resource, name: str) -> Caller:
-        """Return what calls ``resource`` in the name of the script; ``name`` is such as ``sql.db:5432``."""
-        return Caller(self.host.resources, self.script.name, name, own=resource)
+    def caller(self, resource: Resource, kind: str) -> Caller:
+        """Return what calls ``resource`` in the name of the script.
+
+        All connections of a kind are counted together: a script may make up any number of addresses.
+        """
+        return Caller(self.host.resources, self.script.name, f"lofka.{kind}", own=resource)
 
     def add(self, connection: Connection) -> None:
         """Hold a connection until it is closed: scripts may keep the only reference beyond the event in hand."""
@@ -38,15 +41,15 @@ class Connections:
 
 
 class Connection(ScriptObject):
-    """One of them. Subclasses say what can be done with it."""
+    """One of them. Subclasses say what can be done with it. ``name`` is for messages, such as ``sql.db:5432``."""
 
     methods: ClassVar[frozenset[str]] = frozenset({"close"})
 
-    def __init__(self, connections: Connections, resource: Resource, name: str) -> None:
+    def __init__(self, connections: Connections, resource: Resource, kind: str, name: str) -> None:
         self._connections = connections
         self._resource: Resource | None = resource
         self._name = name
-        self._caller = connections.caller(resource, name)
+        self._caller = connections.caller(resource, kind)
         connections.add(self)
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ from trimtab.api import CallError, Resource
 from trimtab.plugins.lofka.jedis import command_of
 from trimtab.plugins.lofka.own import Connection, Connections
 from trimtab.plugins.lofka.reach import REDIS
+from trimtab.plugins.lofka.servers import server
 from trimtab.plugins.redis.options import RedisOptions
 from trimtab.plugins.redis.rehearsal import rehearsed
 from trimtab.plugins.redis.resource import RedisResource, create_resource
@@ -19,11 +20,6 @@ Result = TypeVar("Result")
 
 _PORT = 6379
 _PASSING = frozenset({"ConnectionError", "TimeoutError"})
-
-
-def with_port(host: str, port: int) -> str:
-    """Return ``host:port``, with ``port`` where the text names none."""
-    return host if ":" in host else f"{host}:{port}"
 
 
 class OwnRedis(Resource):
@@ -82,12 +78,12 @@ class RedisConnection(Connection):
     methods = frozenset({"command", "close"})
 
     def __init__(self, connections: Connections, hosts: Sequence[str], timeout: float) -> None:
-        addresses = [with_port(host, _PORT) for host in hosts]
+        addresses = [server(host, _PORT) for host in hosts]
         if not addresses:
             raise ValueError("RedisCluster: expected addresses as host:port, got none")
         name = f"redis.{addresses[0]}"
         connections.reach.require(REDIS, RedisOptions(url=_cluster_url(addresses)))
-        super().__init__(connections, OwnRedis(addresses, name, timeout), name)
+        super().__init__(connections, OwnRedis(addresses, name, timeout), "redis", name)
         try:
             self._caller.call("connect", tuple(addresses), lambda resource: resource.check(), None)
         except BaseException:

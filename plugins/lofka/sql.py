@@ -32,10 +32,9 @@ class SqlConnection(Connection):
         if not isinstance(uri, str):
             raise TypeError("SQLConnection: expected uri as text, such as jdbc:mysql://host:3306/database")
         options = SqlOptions(url=uri, user=setting.get("user"), password=setting.get("password"), timeout=timeout)
-        addresses = SQL.addresses(options)
-        name = f"sql.{next(iter(addresses), 'database')}"
         connections.reach.require(SQL, options)
-        super().__init__(connections, create_resource(options, name, Path()), name)
+        name = f"sql.{next(iter(SQL.addresses(options)))}"
+        super().__init__(connections, create_resource(options, name, Path()), "sql", name)
 
     def query(self, sql: str) -> Answer:
         """Return ``{result, sql, columns, cols, rows}``: the rows as objects of texts, and what there is of them."""

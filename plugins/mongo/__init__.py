@@ -16,7 +16,7 @@ from trimtab.plugins.mongo.options import MongoOptions, MongoSinkOptions
 @hookimpl
 def trimtab_resource_kinds() -> Iterable[ResourceKind[MongoOptions]]:
     """Add the resource kind ``mongo``."""
-    return (ResourceKind("mongo", MongoOptions, _create_resource),)
+    return (ResourceKind("mongo", MongoOptions, _create_resource, modules=_modules),)
 
 
 @hookimpl
@@ -41,3 +41,7 @@ def _create_sink(options: MongoSinkOptions, context: SinkContext) -> Sink:
     from trimtab.plugins.mongo.sink import MongoSink
 
     return MongoSink(options, context)
+
+
+def _modules(_options: MongoOptions) -> tuple[str, ...]:
+    return ("trimtab.plugins.mongo.resource",)

@@ -20,7 +20,7 @@ def trimtab_bindings() -> Iterable[Binding]:
 @hookimpl
 def trimtab_resource_kinds() -> Iterable[ResourceKind[Any]]:
     """Add ``[resources.redis.NAME]``."""
-    return (ResourceKind("redis", RedisOptions, create_resource),)
+    return (ResourceKind("redis", RedisOptions, create_resource, modules=_modules),)
 
 
 @hookimpl
@@ -45,3 +45,7 @@ def _create_sink(options: RedisSinkOptions, context: SinkContext) -> Sink:
     from trimtab.plugins.redis.sink import StreamSink
 
     return StreamSink(options, context)
+
+
+def _modules(_options: RedisOptions) -> tuple[str, ...]:
+    return ("trimtab.plugins.redis.clients",)

@@ -17,8 +17,8 @@ from trimtab.plugins.redis.values import plain
 class Redis(ScriptObject):
     """One Redis. Any command by its name; a name that the driver does not know is sent as it is."""
 
-    methods = frozenset({"command", "bytes", "new_pipeline", "scan_iter", "hscan_iter", "sscan_iter", "zscan_iter"})
-    scopes: ClassVar[Mapping[str, str]] = {"pipeline": "new_pipeline"}
+    methods = frozenset({"command", "bytes", "scan_iter", "hscan_iter", "sscan_iter", "zscan_iter"})
+    scopes: ClassVar[Mapping[str, str]] = {"pipeline": "_new_pipeline"}
     any_method = True
 
     def __init__(self, caller: Caller, *, as_bytes: bool = False) -> None:
@@ -44,7 +44,7 @@ class Redis(ScriptObject):
 
         When the function raises, nothing is sent.
         """
-        pipeline = self.new_pipeline(transaction=transaction)
+        pipeline = self._new_pipeline(transaction=transaction)
         try:
             function(pipeline)
         except BaseException:
@@ -52,8 +52,8 @@ class Redis(ScriptObject):
             raise
         return pipeline.commit()
 
-    def new_pipeline(self, *, transaction: bool = True) -> Pipeline:
-        """Return what collects commands."""
+    def _new_pipeline(self, *, transaction: bool = True) -> Pipeline:
+        """Return what collects commands. Not for scripts: theirs are sent when their function returns."""
         return Pipeline(self._caller, self._plain, transaction=transaction)
 
     # --- scans ---

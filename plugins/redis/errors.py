@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from redis import exceptions
+from redis.sentinel import MasterNotFoundError
 
 _CODES: dict[type[Exception], str] = {
     exceptions.NoScriptError: "NOSCRIPT",
@@ -63,6 +64,9 @@ def failure(error: Exception) -> Failure:
         )
     if isinstance(error, IndexError):  # the driver takes for granted that there is a node
         return Failure("RedisError", "no node that serves slots", "CLUSTERDOWN", retryable=True)
+    if isinstance(error, MasterNotFoundError):  # it names its reasons in words alone
+        name = "TimeoutError" if str(error).endswith("TimeoutError") else "ConnectionError"
+        return Failure(name, "no Sentinel that knows the master", retryable=True)
     code = _code(error)
     if code in _LOGIN:
         return Failure("AuthenticationError", f"{error}; see `user` and `password`", code)

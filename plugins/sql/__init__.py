@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,20 @@ from trimtab.api import Binding, Resource, ResourceKind, Sink, SinkContext, Sink
 from trimtab.plugins.sql.binding import SqlBinding
 from trimtab.plugins.sql.options import SqlOptions, SqlSinkOptions
 
+_MYSQL = ("trimtab.plugins.sql.mysql", "sqlalchemy.dialects.mysql.pymysql")
+_MODULES = {
+    "mariadb": _MYSQL,
+    "mysql": _MYSQL,
+    "postgresql": ("trimtab.plugins.sql.postgresql", "sqlalchemy.dialects.postgresql.psycopg"),
+    "sqlite": ("trimtab.plugins.sql.sqlite", "sqlalchemy.dialects.sqlite.pysqlite"),
+}
+"""By the scheme of a URL."""
+
 
 @hookimpl
 def trimtab_resource_kinds() -> list[ResourceKind[Any]]:
     """Add ``[resources.sql.NAME]``."""
-    return [ResourceKind("sql", SqlOptions, _create_resource)]
+    return [ResourceKind("sql", SqlOptions, _create_resource, modules=modules_of)]
 
 
 @hookimpl
@@ -38,3 +48,11 @@ def _create_sink(options: SqlSinkOptions, context: SinkContext) -> Sink:
     from trimtab.plugins.sql.sink import create_sink  # as above
 
     return create_sink(options, context)
+
+
+def modules_of(options: SqlOptions) -> tuple[str, ...]:
+    """Return the modules that a resource imports."""
+    if options.driver is not None:
+        return "trimtab.plugins.sql.resource", "trimtab.plugins.sql.jdbc"
+    scheme = re.split("[:+]", options.url.removeprefix("jdbc:"), maxsplit=1)[0]
+    return "trimtab.plugins.sql.resource", *_MODULES.get(scheme, ())

@@ -60,7 +60,7 @@ class Database(Statements):
     """``sql("orders")``: every statement is committed at once."""
 
     methods = _STATEMENTS | {"iterate"}
-    scopes = {"transaction": "begin"}  # noqa: RUF012 - as declared
+    scopes = {"transaction": "_begin"}  # noqa: RUF012 - as declared
 
     def __init__(self, caller: Caller) -> None:
         self._caller = caller
@@ -83,8 +83,8 @@ class Database(Statements):
 
         return Rows(self._caller, self._caller.call("iterate", _given(sql, params), start, None))
 
-    def begin(self) -> Transaction:
-        """Begin a transaction."""
+    def _begin(self) -> Transaction:
+        """Begin a transaction. Not for scripts: what they begin, they could leave open."""
 
         def begin(resource: SqlResource) -> Session | None:
             return resource.begin()
@@ -93,14 +93,14 @@ class Database(Statements):
 
     def transaction(self, function: Callable[[Transaction], Any]) -> Any:
         """Call ``function`` with a transaction, and return what it returns. Rolled back when it raises."""
-        return _inside(self.begin(), function)
+        return _inside(self._begin(), function)
 
 
 class Transaction(Statements, Scope):
     """What the function of a transaction gets: all or nothing of what it runs comes to be."""
 
     methods = _STATEMENTS
-    scopes = {"transaction": "savepoint"}  # noqa: RUF012 - as declared
+    scopes = {"transaction": "_begin"}  # noqa: RUF012 - as declared
 
     def __init__(self, caller: Caller, session: Session | None) -> None:
         self._caller = caller
@@ -126,8 +126,8 @@ class Transaction(Statements, Scope):
         if session is not None:
             session.rollback_and_close()
 
-    def savepoint(self) -> Savepoint:
-        """Begin a transaction inside this one."""
+    def _begin(self) -> Savepoint:
+        """Begin a transaction inside this one. Not for scripts, as above."""
 
         def begin(_resource: object) -> NestedTransaction | None:
             return self._there().savepoint()
@@ -136,7 +136,7 @@ class Transaction(Statements, Scope):
 
     def transaction(self, function: Callable[[Transaction], Any]) -> Any:
         """Call ``function`` with a transaction inside this one: when it raises, only that one is rolled back."""
-        return _inside(self.savepoint(), function)
+        return _inside(self._begin(), function)
 
     def _there(self) -> Session:
         return _needed(self._session)

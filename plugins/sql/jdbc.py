@@ -163,7 +163,8 @@ class JavaDriver:
         properties = jpype.JClass("java.util.Properties")()
         given = {"user": self._options.user, "password": self._options.password}
         if self._options.kind == "postgresql":  # as it is without Java; the driver prefers what its URL says
-            given |= {"stringtype": "unspecified", "prepareThreshold": "0"}
+            # The driver does not look at the login timeout that Java has for all of them.
+            given |= {"stringtype": "unspecified", "prepareThreshold": "0", "loginTimeout": str(self._seconds)}
         for name, value in given.items():
             if value is not None:
                 properties.setProperty(name, value)

@@ -8,6 +8,8 @@ from trimtab.api import CallError
 
 LONGEST_STATEMENT = 80
 """Characters of a statement that a message shows."""
+SHORTEST_SECRET = 4
+"""Passwords with fewer characters are not masked: they stand in any text by chance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +23,9 @@ class Trouble:
     lost: bool = False
 
     def call_error(self, resource: str, statement: str | None, secret: str | None) -> CallError:
-        """Return the error for the script. ``secret``: a password, which no message may hold."""
+        """Return the error for the script. ``secret``: a password, which no message holds."""
         text = " ".join(self.message.split()) or "no reason"
-        if secret:
+        if secret and len(secret) >= SHORTEST_SECRET:
             text = text.replace(secret, "***")
         code = "" if self.code is None else f" [{self.code}]"
         place = "" if statement is None else f"; in: {_shortened(statement)}"

@@ -59,6 +59,9 @@ class RecordingLanes:
     async def commit(self, plan: Plan) -> None:
         pass
 
+    def unrestored(self) -> set[str]:
+        return set()
+
 
 class Host:
     """What a test drives: places, and the deployer of one start of the host after another."""
@@ -221,7 +224,7 @@ def test_a_name_that_another_place_has_is_refused_and_the_first_one_stays(drive:
         host.center.put("same.py", "two")
         await host.offer(host.center)
         assert host.deployer.book.active["same.py"].origin == "configuration"
-        error = host.deployer.book.errors["same.py"]
+        error = host.deployer.book.error("same.py")
         assert str(error) == (
             "NameTaken: expected a name of its own, got same.py, which configuration has too; rename one of them"
         )

@@ -67,6 +67,9 @@ class MemoryLanes:
     async def commit(self, plan: Plan) -> None:
         pass
 
+    def unrestored(self) -> set[str]:
+        return set()
+
 
 def _loads(plan: Plan, name: str, library: bytes) -> bool:
     words = plan.upserts[name].split()

@@ -204,7 +204,9 @@ def test_rehearsed_calls_are_shown_and_leave_the_outside_alone(plugins: Plugins,
     assert [(call.resource, call.method, call.arguments) for call in shown] == [("shelf.tools", "whereIs", ("saw",))]
 
 
-def test_resources_that_cannot_be_made_change_nothing(plugins: Plugins, events: list[str]) -> None:
+def test_resources_that_cannot_be_made_are_told_and_the_others_can_be_dropped(
+    plugins: Plugins, events: list[str]
+) -> None:
     made = resources(plugins)
     assert made.prepare({"shelf.tools": {"place": "attic"}}) == {}
     made.commit()
@@ -213,7 +215,8 @@ def test_resources_that_cannot_be_made_change_nothing(plugins: Plugins, events: 
         "resources.shelf.a": "PolicyError",
         "resources.shelf.b": "ValidationError",
     }
-    made.commit()
+    made.abort()
+    made.close_retired()
     assert made.call(Call("s", "shelf.tools", "ask"), Shelf.ask, "") == "attic"
     assert events == ["closed shed"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -15,6 +16,8 @@ from typing import NoReturn
 import pytest
 
 START_SECONDS = 30.0
+PORTS = (20_000, 32_000)
+"""Below those that Linux takes for outgoing connections."""
 
 
 def program(name: str, package: str, *, also_in: Sequence[str] = ()) -> str:
@@ -46,11 +49,15 @@ def find(name: str, also_in: Sequence[str] = ()) -> str | None:
 
 
 def free_port() -> int:
-    """Return a port of loopback that nothing listens on. Another program may take it before it is used."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port of loopback that nothing listens on, and that the system gives to no connection."""
+    while True:
+        port = random.randrange(*PORTS)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 class Server:
@@ -89,15 +96,15 @@ class Server:
 
     def kill(self) -> None:
         """End the process as a crash would."""
+        self.signal(signal.SIGKILL)
         if self._process is not None:
-            os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
 
     def pause(self) -> None:
         """Have it accept connections and answer nothing, until :meth:`resume`."""
         self.signal(signal.SIGSTOP)
-        if self._process is not None:
+        if self._process is not None and self._process.poll() is None:
             os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)  # one with threads may answer once more until then
 
     def resume(self) -> None:
@@ -106,7 +113,7 @@ class Server:
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to it and what it has started."""
-        if self._process is not None:
+        if self._process is not None and self._process.poll() is None:
             os.killpg(self._process.pid, number)
 
 

@@ -56,6 +56,7 @@ class PostgresServer(Server):
 
     def kill(self) -> None:
         """See :meth:`Server.kill`."""
+        super().signal(signal.SIGSTOP)  # or it starts a new child for one that has ended
         children = self._children()
         self.signal(signal.SIGKILL)
         super().kill()

@@ -186,7 +186,7 @@ def test_a_lock_that_does_not_come_may_be_tried_again(ask: Ask, options: dict[st
     holder = ask(options)
     holder.ask('db.execute("create table items (id integer primary key)")')
     holder.ask('db.execute("insert into items values (1)")')
-    holder.run("holder = db.begin()\n    holder.execute('delete from items')\n    keep.append(holder)\n\n\nkeep = []")
+    holder.run("holder = db._begin()\n    holder.execute('delete from items')\n    keep.append(holder)\n\n\nkeep = []")
     assert outcome(ask({**options, "timeout": "1s"}), 'db.execute("update items set id = 2")')[1] is True
 
 
@@ -218,7 +218,7 @@ def test_a_locked_file_is_waited_for_and_then_busy(ask: Ask) -> None:
     options = {"url": "sqlite:///app.db"}
     holder = ask(options)
     holder.ask('db.execute("create table items (id integer)")')
-    holder.run("holder = db.begin()\n    keep.append(holder)\n\n\nkeep = []")
+    holder.run("holder = db._begin()\n    keep.append(holder)\n\n\nkeep = []")
     waiting = ask({**options, "timeout": "100ms"})
     assert outcome(waiting, 'db.execute("insert into items values (1)")') == ["SqlError", True]
     assert waiting.ask('db.query("select * from items")') == []
