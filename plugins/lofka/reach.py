@@ -25,22 +25,27 @@ class Reach:
 
     host: ScriptHost
 
+    @property
+    def confined(self) -> bool:
+        """Whether there is a rule at all."""
+        return self.host.confined is True
+
     def require(self, kind: Kind, options: Any) -> None:
         """Raise :class:`CallError` unless the script may connect to the servers that the options name."""
-        if self.host.confined is not True:
+        if not self.confined:
             return
         declared = frozenset[str]().union(*map(kind.addresses, self.host.resources.declared(kind.name)))
         missing = sorted(kind.addresses(options) - declared)
         if missing:
             expected = f"an address that the configuration declares ({', '.join(sorted(declared)) or 'there is none'})"
-            line = f'[resources.{kind.name}.NAME] url = "{_scheme(options.url)}://{",".join(missing)}"'
+            line = f'[resources.{kind.name}.NAME] url = "{_url(options.url, ",".join(missing))}"'
             raise CallError("PolicyError", f"expected {expected}, got {', '.join(missing)}; to allow it: {line}")
 
 
-def _scheme(url: str) -> str:
-    """Return how a URL begins; the rest may hold a password."""
+def _url(url: str, addresses: str) -> str:
+    """Return a URL of the same kind with these addresses alone; the rest may hold a password."""
     found = re.match(r"(jdbc:)?[a-z+]+", url)
-    return found[0] if found else ""
+    return addresses if "://" in addresses or not found else f"{found[0]}://{addresses}"
 
 
 def _redis(options: Any) -> frozenset[str]:
@@ -48,27 +53,32 @@ def _redis(options: Any) -> frozenset[str]:
 
 
 def _mongo(options: Any) -> frozenset[str]:
+    from pymongo.errors import PyMongoError
     from pymongo.uri_parser import parse_uri
 
-    return frozenset(f"{host}:{port}".lower() for host, port in parse_uri(options.url)["nodelist"])
+    try:
+        servers = parse_uri(options.url)["nodelist"]
+    except PyMongoError as error:  # mongodb+srv:// is looked up
+        problem = str(error)
+    else:
+        return frozenset(f"{host}:{port}".lower() for host, port in servers)
+    raise CallError("ConnectionError", f"expected the servers of a declared address, got {problem}", retryable=True)
 
 
 def _sql(options: Any) -> frozenset[str]:
     from trimtab.plugins.sql.urls import read_url
 
+    if options.driver is not None:
+        return frozenset()  # Java alone knows what the address means, and Lofka scripts do not get there
     url = read_url(options.url, Path())
-    hosts = url.normalized_query.get("host", ()) or (_with_port(url),)
-    return frozenset(host.lower() for host in hosts)
+    if "host" in url.query:  # several
+        return frozenset(host.lower() for host in url.normalized_query["host"])
+    if url.host is None:  # a file, or a server that is not named
+        return frozenset({f"{url.get_backend_name()}:///{url.database}"})
+    return frozenset({f"{url.host}:{url.port or _PORTS.get(url.get_backend_name(), 0)}".lower()})
 
 
 _PORTS = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306, "mssql": 1433, "oracle": 1521}
-
-
-def _with_port(url: Any) -> str:
-    """``host:port``; for a file its path."""
-    if url.host is None:
-        return str(url.database)
-    return f"{url.host}:{url.port or _PORTS.get(url.get_backend_name(), 0)}"
 
 
 REDIS = Kind("redis", _redis)

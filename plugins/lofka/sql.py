@@ -32,6 +32,8 @@ class SqlConnection(Connection):
         if not isinstance(uri, str):
             raise TypeError("SQLConnection: expected uri as text, such as jdbc:mysql://host:3306/database")
         options = SqlOptions(url=uri, user=setting.get("user"), password=setting.get("password"), timeout=timeout)
+        if connections.reach.confined:
+            _require_one_meaning(uri)
         connections.reach.require(SQL, options)
         name = f"sql.{next(iter(SQL.addresses(options)))}"
         super().__init__(connections, create_resource(options, name, Path()), "sql", name)
@@ -49,6 +51,21 @@ class SqlConnection(Connection):
             return resource.run(work)
 
         return self._opened().call(method, (sql,), run, rehearsed)
+
+
+def _require_one_meaning(uri: str) -> None:
+    """Raise :class:`CallError` unless the place of the database stands where JDBC has it.
+
+    In SQLAlchemy's form a parameter of any driver may name another one. A relative path would be one below wherever
+    the host was started.
+    """
+    if uri.startswith("jdbc:") and uri.startswith("jdbc:sqlite:/") == uri.startswith("jdbc:sqlite:"):
+        return
+    raise CallError(
+        "PolicyError",
+        "SQLConnection: expected a JDBC address, of a file with its whole path, got another form; "
+        "write jdbc:postgresql://host:5432/database or jdbc:sqlite:/path/of/file",
+    )
 
 
 def _answer(session: Session, sql: str) -> Answer:

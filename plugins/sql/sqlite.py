@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -20,10 +21,17 @@ STEPS = 20_000
 """Instructions of SQLite's between two looks at the clock, and for signals: about a millisecond."""
 
 _BUSY = frozenset({"SQLITE_BUSY", "SQLITE_LOCKED"})
+_VACUUM = re.compile(r"\s*vacuum(\s+main)?\s*;?\s*", re.IGNORECASE)
+"""Without ``into``: SQLite attaches a file of its own then, which it deletes."""
+_TOO_MANY_ATTACHED = "too many attached databases"
 
 
 class SqliteFlavor(Flavor):
-    """A file in WAL mode. A transaction takes the write lock when it begins, so that it does not fail halfway."""
+    """A file in WAL mode. A transaction takes the write lock when it begins, so that it does not fail halfway.
+
+    Statements reach no other file: the number of files that may be attached is 0. An authorizer could refuse them too,
+    but its Python code is where the time limit may strike, and SQLite's caller drops what it raises.
+    """
 
     knows_last_key = True
     _struck: BaseException | None = None
@@ -66,11 +74,14 @@ class SqliteFlavor(Flavor):
             if struck is not None:
                 raise struck
             return Trouble("TimeoutError", f"none within {self.deadline.seconds:g} s", code, retryable=True)
+        if _TOO_MANY_ATTACHED in message:
+            return Trouble("PolicyError", "ATTACH or VACUUM INTO; declare the other file as a resource of its own")
         if code == "SQLITE_CANTOPEN":
             return connection_lost(message, code)
         return Trouble("SqlError", message, code, retryable=_is_busy(error))
 
     def _prepare(self, connection: sqlite3.Connection, _record: object) -> None:
+        connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
         connection.set_progress_handler(self._looks().__next__, STEPS)
         with suppress(sqlite3.OperationalError):  # of somebody else's in use, or read-only: it works without, too
             connection.execute("pragma journal_mode = wal")
@@ -91,6 +102,17 @@ class SqliteFlavor(Flavor):
                 yield True
 
     def _execute(self, cursor: sqlite3.Cursor, statement: str, values: Any, _context: object) -> bool:
+        if not _VACUUM.fullmatch(statement):
+            self._execute_waiting(cursor, statement, values)
+            return True
+        cursor.connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 1)
+        try:
+            self._execute_waiting(cursor, statement, values)
+        finally:
+            cursor.connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
+        return True
+
+    def _execute_waiting(self, cursor: sqlite3.Cursor, statement: str, values: Any) -> None:
         while True:
             try:
                 cursor.execute(statement, values)
@@ -98,7 +120,7 @@ class SqliteFlavor(Flavor):
                 if not _is_busy(error) or self.deadline.has_passed():
                     raise
             else:
-                return True
+                return
 
 
 def _is_busy(error: sqlite3.Error) -> bool:

@@ -38,6 +38,7 @@ class Trouble:
 _EXPECTED = {
     "AuthenticationError": "expected to be let in",
     "ConnectionError": "expected a connection",
+    "PolicyError": "expected a statement that stays in the file of the resource",
     "SqlError": "expected the database to do it",
     "TimeoutError": "expected an answer in time",
 }
