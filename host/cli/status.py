@@ -49,8 +49,8 @@ def _without_scripts(resource: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _print_parts(word: str, parts: Mapping[str, Mapping[str, Any]]) -> None:
-    """Print a table of sources, sinks, ... with whatever is known of them."""
+    """Print a table of sources, sinks, ... with whatever is known of some of them."""
     if parts:
-        counts = list(dict.fromkeys(count for part in parts.values() for count in part))
+        counts = list(dict.fromkeys(count for part in parts.values() for count in part if part[count] is not None))
         rows = [[name, *(part.get(count) for count in counts)] for name, part in parts.items()]
         print_table((word, *counts), rows, empty="")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlencode
+import re
+from urllib.parse import unquote, urlencode
 
 import httpx
 
+from trimtab.api import CallError
 from trimtab.plugins.http.allow import normal
 
 _PORTS = {"http": 80, "https": 443}
+_UPWARDS = re.compile(r"(?:^|[/\\])\.\.(?:[/\\;]|$)")
+"""A segment ``..``, as any server may see it."""
 
 
 def port_of(url: httpx.URL) -> int:
@@ -40,7 +44,11 @@ def parse_url(text: str) -> httpx.URL:
 
 
 def below(base: httpx.URL | None, url: httpx.URL, resource: str) -> httpx.URL:
-    """Return an absolute URL as it is; a path is one below ``base``. Raises ``ValueError`` where there is none."""
+    """Return an absolute URL as it is; a path is one below ``base``.
+
+    Raises ``ValueError`` where there is no base, and :class:`CallError` for a path that could lead out of it: what a
+    script has put into a path may come from an event, and the credentials of the base are sent along.
+    """
     if url.scheme:
         if not url.host and url.scheme in _PORTS:
             raise ValueError(f"{resource}: expected a URL with a host, got {shown(url)!r}")
@@ -50,6 +58,9 @@ def below(base: httpx.URL | None, url: httpx.URL, resource: str) -> httpx.URL:
     if base is None:
         message = f"{resource}: expected an absolute URL, got {shown(url)!r}"
         raise ValueError(f"{message}; write http://..., or give the resource a base_url")
+    if _UPWARDS.search(unquote(url.path)):
+        message = f"{resource}: expected a path below {shown(base)}, got {shown(url)!r}; write it without '..'"
+        raise CallError("PolicyError", message)
     return base.copy_with(raw_path=base.raw_path.rstrip(b"/") + b"/" + url.raw_path.lstrip(b"/"))
 
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trimtab.api import Caller, CallError, ScriptHost
-from trimtab.plugins.http.options import HttpOptions
 
 if TYPE_CHECKING:
     from trimtab.plugins.http.asking import Asked
     from trimtab.plugins.http.resource import HttpResource
 
+_RESOURCE = "http.default"
 _REDIRECTS = 5
 _OK = 200
 
@@ -21,7 +20,8 @@ class Requests:
     """Sends requests over the resource ``http.default``. ``timeout``: seconds that one may take."""
 
     def __init__(self, host: ScriptHost, script: str, timeout: float) -> None:
-        self._caller = Caller(host.resources, script, "http.default")
+        self._resources = host.resources
+        self._caller = Caller(host.resources, script, _RESOURCE)
         self._confined = host.confined is True
         self._timeout = timeout
 
@@ -37,15 +37,12 @@ class Requests:
 
     def code(self, url: str) -> str:
         """Return a script. It is also fetched where calls are rehearsed: without it there is nothing to rehearse."""
-        from trimtab.plugins.http.resource import HttpResource
-
         asked = self._asked("GET", url, redirects=_REDIRECTS)
         text = self._caller.call("load", (url,), lambda resource: self._text(resource, asked), None)
-        if text is None:
-            resource = HttpResource(HttpOptions(), "http.default", Path())
-            text = self._text(resource, asked)
-            resource.close()
-        return text
+        if text is not None:
+            return text
+        declared: Any = self._resources._find(_RESOURCE)  # noqa: SLF001 - nothing else hands it out where calls are rehearsed
+        return self._text(declared, asked)
 
     def _asked(self, method: str, url: str, **options: Any) -> Asked:
         from trimtab.plugins.http.asking import asked

@@ -57,12 +57,13 @@ def _mongo(options: Any) -> frozenset[str]:
     from pymongo.uri_parser import parse_uri
 
     try:
-        servers = parse_uri(options.url)["nodelist"]
-    except PyMongoError as error:  # mongodb+srv:// is looked up
-        problem = str(error)
-    else:
-        return frozenset(f"{host}:{port}".lower() for host, port in servers)
-    raise CallError("ConnectionError", f"expected the servers of a declared address, got {problem}", retryable=True)
+        servers = parse_uri(options.url)["nodelist"]  # asks the DNS for mongodb+srv://
+    except PyMongoError:
+        servers = None
+    if servers is None:
+        message = "expected the servers of a declared mongodb+srv:// address, got none; can its name be resolved?"
+        raise CallError("ConnectionError", message, retryable=True)
+    return frozenset(f"{host}:{port}".lower() for host, port in servers)
 
 
 def _sql(options: Any) -> frozenset[str]:

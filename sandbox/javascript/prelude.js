@@ -18,7 +18,7 @@
   const { Error, Function, InternalError, Promise, TypeError, String } = globalThis;
   const { apply } = Reflect;
   const { stringify } = JSON;
-  const { freeze, defineProperty, getOwnPropertyDescriptor, hasOwn, setPrototypeOf } = Object;
+  const { freeze, defineProperty, getOwnPropertyDescriptor, getPrototypeOf, hasOwn, setPrototypeOf } = Object;
   const { isArray } = Array;
   const { join, map } = Array.prototype;
   const { slice, split, toWellFormed } = String.prototype;
@@ -28,6 +28,12 @@
 
   const LONGEST_TEXT = 4000; // characters of an error's message or stack that are kept
   const FLUSH = 1 << 18; // characters emitted until they are handed over within a batch
+
+  // What Error.prepareStackTrace gets could hand out the functions of the prelude that are at work.
+  Error.prepareStackTrace = (_error, sites) => sites;
+  const site = getPrototypeOf(new Error().stack[0]);
+  Error.prepareStackTrace = undefined;
+  delete site.getFunction;
 
   // --- calls to Python ---
 

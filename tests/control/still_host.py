@@ -53,6 +53,9 @@ class StillHost:
             "scripts": [{**script, "handled": 7, "failed": 1, "p50_us": 3, "p99_us": 9}],
             "sources": {"gps": {"received": 8, "handled": 8, "lag": 0}},
             "sinks": {"alarms": {"written": 5, "failed": 0}},
+            "resources": {"sql.orders": {"state": "active", "calls": 3, "scripts": {}}},
+            "settings": {"settings": {"state": "active"}},
+            "discoverers": {"folder": {"error": None}},
             "lanes": [{"pid": 1, "state": "running", "restarts": 0}],
             "dead_letters": self.dead_letters.count(),
         }

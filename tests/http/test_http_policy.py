@@ -166,6 +166,30 @@ def test_a_named_resource_reaches_its_base_url_and_what_it_lists_itself() -> Non
         assert "[resources.http.default]" in refusal({"url": url}, sms=sms)
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/../x", "../x", "/..", "/orders/../../x", "/orders/../7", "/%2e%2e/x", "/.%2E/x", "/..%2fx", "/..%5cx"),
+        *("/..\\x", "/..;a=1/x", "/%252e%252e/x", "/..?a=1", "/..#a"),
+    ],
+)
+@pytest.mark.parametrize("confined", [True, False])
+def test_a_path_does_not_lead_out_of_the_base_url(path: str, confined: bool) -> None:
+    site = Site()
+    with site.serving() as url:
+        message = refusal({"with": "sms", "url": path}, confined=confined, sms={"base_url": f"{url}/v1"})
+    assert f"http.sms: expected a path below {url}/v1, got " in message
+    assert site.visits == []
+
+
+@pytest.mark.parametrize("path", ["/a..b", "/...", "/..a/b", "/a?next=/../b", "/./a"])
+def test_dots_that_lead_nowhere_are_sent(path: str) -> None:
+    site = Site()
+    with site.serving() as url:
+        assert handled({"with": "sms", "url": path}, sms={"base_url": f"{url}/v1"}).faults == []
+    assert [visit.path[:4] for visit in site.visits] == ["/v1/"]
+
+
 def test_a_redirect_to_a_host_that_is_not_listed_is_refused_before_it_is_asked() -> None:
     other = Site()
 

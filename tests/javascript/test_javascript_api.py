@@ -217,6 +217,34 @@ def test_what_passes_between_host_and_interpreter_cannot_be_intercepted(attack: 
     assert emitted(handle(script, 1)) == [(0, None)]
 
 
+def test_stacks_show_places_and_hand_out_no_function() -> None:
+    script = load(
+        IMPORT
+        + """
+        const got = [];
+        Error.prepareStackTrace = (error, sites) => {
+            for (const site of sites) {
+                for (let at = site; at; at = Object.getPrototypeOf(at)) {
+                    for (const name of Object.getOwnPropertyNames(at)) {
+                        if (typeof site[name] !== "function" || name === "constructor") continue;
+                        let value;
+                        try { value = site[name](); } catch {}
+                        if (typeof value === "function") got.push(name);
+                    }
+                }
+            }
+            return sites.map((site) => `${site.getFunctionName()} ${site.getLineNumber()}`);
+        };
+        export function handle() {
+            let stack;
+            try { emit("nowhere", 1); } catch (error) { stack = error.stack; }
+            emit("out", [got, stack[1], stack.length > 2]);
+        }
+    """
+    )
+    assert emitted(handle(script, 1)) == [(0, [[], "handle 19", True])]
+
+
 def test_a_script_cannot_give_commands_to_its_interpreter() -> None:
     script = load(
         IMPORT

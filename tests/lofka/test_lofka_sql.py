@@ -166,6 +166,6 @@ function processing_data(text) {{
         assert (len(handled.faults), handled.emitted) == (1, ["right"])
 
 
-def test_calls_are_counted_under_the_address(postgres: PostgresServer) -> None:
+def test_calls_are_counted_together_whatever_the_address(postgres: PostgresServer) -> None:
     (count,) = run(setting(postgres), 'return conn.query("select 1 as one").rows').calls
     assert (count.resource, count.calls) == ("lofka.sql", 1)

@@ -120,3 +120,18 @@ def test_every_call_is_counted(tmp_path: Path) -> None:
         runner.load(get__py="from trimtab import redis\ndef handle(event):\n    redis('cache').get('k')\n")
         [count] = runner.handle({}).calls
     assert (count.script, count.resource, count.calls, count.failed) == ("get.py", "redis.cache", 1, 1)
+
+
+@pytest.mark.parametrize("name", ["new_pipeline", "newPipeline"])
+def test_scripts_find_pipelines_by_their_function_alone(name: str) -> None:
+    calls: list[Call] = []
+    source = f"""
+from trimtab import emit, redis
+
+def handle(event):
+    emit("out", redis("cache").{name}())
+"""
+    with ScriptRunner({"redis.cache": {"url": "redis://127.0.0.1:1"}}, rehearsed=calls) as runner:
+        runner.load(a__py=source)
+        runner.handle(1)
+    assert [call.method for call in calls] == [name]

@@ -135,6 +135,11 @@ def test_a_transaction_that_has_ended_says_so(db: Asker) -> None:
     assert db.ask(COUNT) == {"n": 3}
 
 
+@pytest.mark.parametrize("code", ["db.begin()", "db.transaction(lambda tx: tx.savepoint())"])
+def test_what_is_begun_cannot_be_left_open(ask: Ask, code: str) -> None:
+    assert ask({"url": "sqlite:///app.db"}).fault(code).name == "AttributeError"
+
+
 def test_an_async_function_is_refused(ask: Ask) -> None:
     asker = ask({"url": "sqlite:///app.db"})
     (fault,) = asker.run("async def work(tx):\n        pass\n    db.transaction(work)").faults
