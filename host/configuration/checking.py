@@ -22,6 +22,8 @@ Struct = TypeVar("Struct", bound=msgspec.Struct)
 
 _SHOWN = 80
 _WRONG = object()
+_PASSWORDS = re.compile(r"(?<=://)[^\s'\"]*(?=@)|(?<=password=)[^&;'\"]*", re.IGNORECASE)
+"""In addresses: those that somebody has written into the file."""
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -57,7 +59,7 @@ def show(value: Any) -> str:
     elif isinstance(value, datetime | date | time):
         text = value.isoformat()
     else:
-        text = repr(value)
+        text = _PASSWORDS.sub("***", repr(value))
     return text
 
 

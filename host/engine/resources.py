@@ -73,9 +73,12 @@ class Resources:
 
     # --- what bindings call ---
 
-    def require(self, name: str) -> None:
-        """Raise :class:`CallError` unless the generation declares the resource, by name such as ``sql.orders``."""
-        self._find(name)
+    def require(self, name: str) -> Resource:
+        """Return a resource by name such as ``sql.orders``. Raises :class:`CallError` if it is not declared.
+
+        Calls in the name of scripts go through :meth:`call`.
+        """
+        return self._find(name)
 
     def declared(self, kind: str) -> list[Any]:
         """Return the options of every resource of a kind that the generation has."""

@@ -41,7 +41,7 @@ class Requests:
         text = self._caller.call("load", (url,), lambda resource: self._text(resource, asked), None)
         if text is not None:
             return text
-        declared: Any = self._resources._find(_RESOURCE)  # noqa: SLF001 - nothing else hands it out where calls are rehearsed
+        declared: Any = self._resources.require(_RESOURCE)  # reading code is no effect: it is done in rehearsals too
         return self._text(declared, asked)
 
     def _asked(self, method: str, url: str, **options: Any) -> Asked:

@@ -377,6 +377,15 @@ def test_resources_and_discoverers_are_checked_against_their_types(tmp_path: Pat
     ]
 
 
+def test_a_password_in_an_address_that_is_refused_is_not_shown(tmp_path: Path) -> None:
+    text = "[resources.sql.a]\nurl = 1\nbatch = 'redis://me:hunter2@h:port/?password=hunter2'"
+    found = problems(tmp_path, text)
+    assert lines(found.values()) == [
+        "resources.sql.a.url: expected text, got 1",
+        "resources.sql.a.batch: expected a whole number of at least 1, got 'redis://***@h:port/?password=***'",
+    ]
+
+
 def test_expanding_settings_needs_the_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NOT_SET", raising=False)
     with pytest.raises(ConfigurationError, match=r"settings\.a: expected the environment variable NOT_SET"):
