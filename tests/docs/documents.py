@@ -44,6 +44,27 @@ def blocks(page: Path) -> Iterator[Block]:
         yield Block(place, language, frozenset(words), title[1] if title else None, match["text"])
 
 
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One script of a page, and the JSON that it emits, as text."""
+
+    title: str
+    script: str
+    emitted: str
+
+
+def examples(page: Path) -> Iterator[Example]:
+    """Yield each script of a page with the JSON that is shown below it, and below its twin in another language."""
+    waiting: list[Block] = []
+    for block in blocks(page):
+        if block.title is not None:
+            waiting.append(block)
+        elif block.language == "json":
+            yield from (Example(script.title or "", script.text, block.text) for script in waiting)
+            waiting = []
+    assert not waiting, f"nothing is shown below {[script.place for script in waiting]}"
+
+
 def prose(page: Path) -> str:
     """The text of a page without its fenced blocks."""
     return _FENCE.sub("", page.read_text())

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from tests.docs.documents import GUIDES, blocks, sections
+from tests.docs.documents import GUIDES, Example, examples, sections
 from tests.http.http_servers import Reply, Site, Visit
 from tests.servers.programs import free_port
 from trimtab.bindings.http import Options, Requests, Response
@@ -21,33 +19,12 @@ PAGE = GUIDES / "bindings" / "http.md"
 PLACE = "127.0.0.1:8080"
 
 
-@dataclass(frozen=True, slots=True)
-class Example:
-    """One script of the page, and what it emits for the event of a bolt."""
-
-    title: str
-    script: str
-    emitted: str
-
-
-def examples() -> Iterator[Example]:
-    """Each script with the JSON that is shown below it, and below its twin."""
-    waiting: list[tuple[str, str]] = []
-    for block in blocks(PAGE):
-        if block.title is not None:
-            waiting.append((block.title, block.text))
-        elif block.language == "json":
-            yield from (Example(title, script, block.text) for title, script in waiting)
-            waiting = []
-    assert not waiting, f"nothing is shown below {waiting}"
-
-
 def echo(visit: Visit) -> Reply:
     seen = {"method": visit.method, "path": visit.path, "body": visit.body.decode("latin-1")}
     return Reply(200, json.dumps(seen).encode())
 
 
-@pytest.mark.parametrize("example", list(examples()), ids=lambda example: example.title)
+@pytest.mark.parametrize("example", list(examples(PAGE)), ids=lambda example: example.title)
 def test_an_example_emits_what_the_guide_shows(example: Example) -> None:
     site = Site(echo)
     with site.serving() as url:

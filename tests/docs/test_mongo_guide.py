@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.docs.documents import GUIDES, blocks, sections
+from tests.docs.documents import GUIDES, Example, examples, sections
 from tests.servers.mongo_server import MongoServer
 from trimtab.bindings.mongo import Collection
 from trimtab.engine.objects import camel_case
@@ -21,34 +20,13 @@ PAGE = GUIDES / "bindings" / "mongo.md"
 EVENT = {"vehicle": "v1", "speed": 0}
 
 
-@dataclass(frozen=True, slots=True)
-class Example:
-    """One script of the page, and what it emits, a value a line."""
-
-    title: str
-    script: str
-    emitted: str
-
-
-def examples() -> Iterator[Example]:
-    """Each script with the JSON that is shown below it, and below its twin."""
-    waiting: list[tuple[str, str]] = []
-    for block in blocks(PAGE):
-        if block.title is not None:
-            waiting.append((block.title, block.text))
-        elif block.language == "json":
-            yield from (Example(title, script, block.text) for title, script in waiting)
-            waiting = []
-    assert not waiting, f"nothing is shown below {waiting}"
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MongoServer]:
     with MongoServer(tmp_path_factory.mktemp("mongo")) as running:
         yield running
 
 
-@pytest.mark.parametrize("example", list(examples()), ids=lambda example: example.title)
+@pytest.mark.parametrize("example", list(examples(PAGE)), ids=lambda example: example.title)
 def test_an_example_emits_what_the_guide_shows(server: MongoServer, example: Example) -> None:
     with server.client() as client:
         client.drop_database("fleet")
@@ -61,7 +39,7 @@ def test_an_example_emits_what_the_guide_shows(server: MongoServer, example: Exa
 
 
 def test_every_example_is_there_in_both_languages() -> None:
-    titles = {example.title for example in examples()}
+    titles = {example.title for example in examples(PAGE)}
     assert {Path(title).stem for title in titles if title.endswith(".py")} == {
         Path(title).stem for title in titles if title.endswith(".js")
     }

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
 
 import pytest
 
-from tests.docs.documents import GUIDES, blocks, sections
+from tests.docs.documents import GUIDES, Example, examples, sections
 from tests.redis.conftest import (  # noqa: F401 - fixtures
     AnyRedis,
     any_redis,
@@ -26,28 +24,7 @@ from trimtab.testing import ScriptRunner
 PAGE = GUIDES / "bindings" / "redis.md"
 
 
-@dataclass(frozen=True, slots=True)
-class Example:
-    """One script of the page, and what it emits."""
-
-    title: str
-    script: str
-    emitted: str
-
-
-def examples() -> Iterator[Example]:
-    """Each script with the JSON that is shown below it, and below its twin."""
-    waiting: list[tuple[str, str]] = []
-    for block in blocks(PAGE):
-        if block.title is not None:
-            waiting.append((block.title, block.text))
-        elif block.language == "json":
-            yield from (Example(title, script, block.text) for title, script in waiting)
-            waiting = []
-    assert not waiting, f"nothing is shown below {waiting}"
-
-
-@pytest.mark.parametrize("example", list(examples()), ids=lambda example: example.title)
+@pytest.mark.parametrize("example", list(examples(PAGE)), ids=lambda example: example.title)
 def test_an_example_emits_what_the_guide_shows(example: Example, empty_redis: AnyRedis) -> None:  # noqa: F811 - the fixture
     with ScriptRunner({"redis.cache": {"url": empty_redis.url}}, confined=True) as runner:
         runner.load(**{example.title.replace(".", "__"): example.script})

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.docs.documents import GUIDES, blocks, sections
+from tests.docs.documents import GUIDES, Example, blocks, examples, sections
 from tests.servers.sql_servers import MariaDbServer, PostgresServer
 from trimtab.bindings.sql import Database, Transaction
 from trimtab.engine.objects import camel_case
@@ -21,27 +20,6 @@ from trimtab.testing.scripts import ScriptRunner
 
 PAGE = GUIDES / "bindings" / "sql.md"
 EVENT = {"vehicle": "v1", "speed": 120}
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """One script of the page, and what it emits, a value a line."""
-
-    title: str
-    script: str
-    emitted: str
-
-
-def examples() -> Iterator[Example]:
-    """Each script with the JSON that is shown below it, and below its twin."""
-    waiting: list[tuple[str, str]] = []
-    for block in blocks(PAGE):
-        if block.title is not None:
-            waiting.append((block.title, block.text))
-        elif block.language == "json":
-            yield from (Example(title, script, block.text) for title, script in waiting)
-            waiting = []
-    assert not waiting, f"nothing is shown below {waiting}"
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +35,7 @@ def urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
         mariadb.remove()
 
 
-@pytest.mark.parametrize("example", list(examples()), ids=lambda example: example.title)
+@pytest.mark.parametrize("example", list(examples(PAGE)), ids=lambda example: example.title)
 def test_an_example_emits_what_the_guide_shows(urls: list[str], example: Example) -> None:
     (start,) = (block.text for block in blocks(PAGE) if block.language == "sql")
     setup = "\n".join(f"    db.execute({line!r})" for line in ["drop table if exists alarms", *start.splitlines()])
@@ -73,7 +51,7 @@ def test_an_example_emits_what_the_guide_shows(urls: list[str], example: Example
 
 
 def test_every_example_is_there_in_both_languages() -> None:
-    titles = {example.title for example in examples()}
+    titles = {example.title for example in examples(PAGE)}
     assert {Path(title).stem for title in titles if title.endswith(".py")} == {
         Path(title).stem for title in titles if title.endswith(".js")
     }

@@ -8,25 +8,11 @@ from collections.abc import Iterator
 import pytest
 
 from tests.lofka.lofka_http import EchoServer, echoing
+from tests.redis.conftest import redis_cluster, redis_server  # noqa: F401 - fixtures
 from tests.servers.mongo_server import MongoServer
-from tests.servers.redis_servers import RedisCluster, RedisServer
 from tests.servers.sql_servers import MariaDbServer, PostgresServer
 
 _names = itertools.count()
-
-
-@pytest.fixture(scope="session")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """One Redis that is no cluster."""
-    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:
-    """A cluster of six nodes."""
-    with RedisCluster(tmp_path_factory.mktemp("cluster")) as cluster:
-        yield cluster
 
 
 @pytest.fixture(scope="session")
