@@ -16,7 +16,7 @@ import msgspec
 import pluggy
 
 from trimtab.artifacts.names import is_ignored, name_problem
-from trimtab.durations import Duration, parse_duration
+from trimtab.durations import Duration, check_positive_duration, parse_duration
 from trimtab.engine.batch import Events
 from trimtab.engine.calls import Caller
 from trimtab.engine.objects import Pages, Scope, ScriptObject
@@ -82,6 +82,7 @@ __all__ = [
     "SourceError",
     "SourceKind",
     "TrimtabError",
+    "check_positive_duration",
     "hookimpl",
     "is_ignored",
     "name_problem",

@@ -26,6 +26,12 @@ def parse_duration(value: str | int | float) -> float:
     return seconds
 
 
+def check_positive_duration(value: str | int | float) -> None:
+    """Raise ``ValueError`` for anything but a duration above 0: a check for keys of a configuration."""
+    if parse_duration(value) == 0:
+        raise ValueError("expected more than 0 seconds")
+
+
 def _seconds(value: object) -> float | None:
     if isinstance(value, str):
         match = _TEXT.fullmatch(value.strip())

@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from trimtab.api import Duration, parse_duration
+from trimtab.api import Duration, check_positive_duration
 from trimtab.plugins.http.allow import EXPECTED as _ENTRY
 from trimtab.plugins.http.allow import Entry
 
@@ -37,12 +37,6 @@ def check_url(url: str) -> None:
         raise ValueError(str(error)) from error
     if parsed.scheme not in {"http", "https"} or not parsed.host:
         raise ValueError(f"expected {_URL}")
-
-
-def check_timeout(value: str | int | float) -> None:
-    """Raise ``ValueError`` for anything but a duration above 0."""
-    if parse_duration(value) == 0:
-        raise ValueError("expected more than 0 seconds")
 
 
 def check_allow(entries: list[str]) -> None:
@@ -90,7 +84,7 @@ class HttpSinkOptions(msgspec.Struct, frozen=True):
             description='How long one try of a request may take: "200ms", "5s" or seconds.',
             extra={
                 "expected": 'a duration above 0 such as "200ms" or "10s", or a number of seconds',
-                "check": check_timeout,
+                "check": check_positive_duration,
             },
         ),
     ] = "10s"

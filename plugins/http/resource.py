@@ -10,11 +10,11 @@ from pathlib import Path
 
 import httpx
 
-from trimtab.api import CallError, Resource, parse_duration
+from trimtab.api import CallError, Resource, check_positive_duration, parse_duration
 from trimtab.plugins.http.allow import Entry
 from trimtab.plugins.http.asking import Asked, basic, checked_headers
 from trimtab.plugins.http.client import Answer, Client, Failure, Sending
-from trimtab.plugins.http.options import HttpOptions, check_timeout
+from trimtab.plugins.http.options import HttpOptions
 from trimtab.plugins.http.policy import Policy
 from trimtab.plugins.http.response import Response
 from trimtab.plugins.http.retries import Backoff, is_busy, is_idempotent, retry_after
@@ -35,7 +35,7 @@ class HttpResource(Resource):
             self._base, self._own = _base(options)
             self._entries = _entries(options, self._base)
             self._trust = Trust(_certificates(options.verify, folder))
-            check_timeout(options.timeout)
+            check_positive_duration(options.timeout)
         except ValueError as error:
             raise CallError("ValueError", f"resources.{name}: {error}") from None
         self._seconds = parse_duration(options.timeout)

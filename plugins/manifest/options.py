@@ -7,14 +7,15 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from trimtab.plugins.http.options import HeaderName, HeaderValue, Token, check_timeout, check_url
+from trimtab.api import check_positive_duration
+from trimtab.plugins.http.options import HeaderName, HeaderValue, Token, check_url
 
 Period = Annotated[
     str | int | float,
     Meta(
         extra={
             "expected": 'a duration above 0 such as "200ms" or "10s", or a number of seconds',
-            "check": check_timeout,
+            "check": check_positive_duration,
         }
     ),
 ]

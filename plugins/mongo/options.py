@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from trimtab.api import Duration, parse_duration
+from trimtab.api import Duration, check_positive_duration
 
 _URL = 'an address such as "mongodb://host:27017/" or "mongodb+srv://host/"'
 _TIMEOUT = 'a duration above 0 such as "500ms" or "2s", or a number of seconds'
@@ -35,12 +35,6 @@ def check_url(url: str) -> None:
     raise ValueError(f"expected {_URL}; {reason}")
 
 
-def check_timeout(value: str | int | float) -> None:
-    """Raise ``ValueError`` for anything but a duration above 0."""
-    if parse_duration(value) == 0:
-        raise ValueError("expected more than 0 seconds")
-
-
 class MongoOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What a connection to MongoDB must and may be told."""
 
@@ -60,7 +54,7 @@ class MongoOptions(msgspec.Struct, frozen=True, kw_only=True):
         Duration,
         Meta(
             description="The longest that one call may take, with connecting and trying again.",
-            extra={"expected": _TIMEOUT, "check": check_timeout},
+            extra={"expected": _TIMEOUT, "check": check_positive_duration},
         ),
     ] = "800ms"
 
@@ -80,6 +74,6 @@ class MongoSinkOptions(MongoOptions, frozen=True, kw_only=True):
         Duration,
         Meta(
             description="The longest that one write of many values may take.",
-            extra={"expected": _TIMEOUT, "check": check_timeout},
+            extra={"expected": _TIMEOUT, "check": check_positive_duration},
         ),
     ] = "10s"

@@ -8,18 +8,12 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from trimtab.api import parse_duration
+from trimtab.api import check_positive_duration
 
 Text = Annotated[str, Meta(min_length=1)]
 
 _TIMEOUT = 'a duration above 0 such as "200ms" or "2s", or a number of seconds'
 _TABLE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*){0,2}")
-
-
-def check_timeout(value: str | int | float) -> None:
-    """Raise ``ValueError`` for anything but a duration above 0."""
-    if parse_duration(value) == 0:
-        raise ValueError(f"expected {_TIMEOUT}, got {value!r}")
 
 
 def check_table(value: str) -> None:
@@ -50,7 +44,7 @@ class DatabaseOptions(msgspec.Struct, frozen=True):
         str | int | float,
         Meta(
             description="How long a connection, a statement or a page of rows may take.",
-            extra={"expected": _TIMEOUT, "check": check_timeout},
+            extra={"expected": _TIMEOUT, "check": check_positive_duration},
         ),
     ] = "2s"
 
@@ -76,7 +70,7 @@ class SqlSinkOptions(DatabaseOptions, frozen=True, kw_only=True):
         str | int | float,
         Meta(
             description="How long a connection, or the statement for one batch, may take.",
-            extra={"expected": _TIMEOUT, "check": check_timeout},
+            extra={"expected": _TIMEOUT, "check": check_positive_duration},
         ),
     ] = "10s"
     table: Annotated[

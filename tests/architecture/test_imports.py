@@ -76,7 +76,7 @@ DOOR = """
 Binding CallError Caller Codec CodecError Connector Discoverer DiscovererContext DiscovererKind Duration Events Fault HandlerRun
 HandlerSpec LogEntry Notice OutsideError Pages PluginError Problem Records Resource ResourceBinding ResourceKind Scope
 Script ScriptEngine ScriptError ScriptHost ScriptInstance ScriptObject Sink SinkContext SinkError SinkKind Snapshot
-Source SourceContext SourceError SourceKind TrimtabError hookimpl is_ignored name_problem parse_duration
+Source SourceContext SourceError SourceKind TrimtabError check_positive_duration hookimpl is_ignored name_problem parse_duration
 """
 
 

@@ -15,9 +15,10 @@ from tests.mongo.asking import Asker
 from tests.servers.mongo_server import HOST, PASSWORD, USERNAME, MongoServer
 from tests.servers.programs import free_port, until
 from trimtab.api import CallError
+from trimtab.durations import check_positive_duration
 from trimtab.engine.calls import Call
 from trimtab.plugin_manager import Plugins
-from trimtab.plugins.mongo.options import MongoOptions, check_timeout, check_url
+from trimtab.plugins.mongo.options import MongoOptions, check_url
 from trimtab.plugins.mongo.resource import MongoResource
 from trimtab.testing.scripts import ScriptRunner
 
@@ -119,9 +120,9 @@ def test_an_address_with_a_password_is_not_shown() -> None:
 
 
 def test_a_timeout_is_above_0() -> None:
-    check_timeout("1ms")
+    check_positive_duration("1ms")
     with pytest.raises(ValueError, match="more than 0 seconds"):
-        check_timeout("0s")
+        check_positive_duration("0s")
 
 
 PLACES = [
