@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 import pluggy
@@ -20,8 +20,9 @@ from trimtab.durations import Duration, check_positive_duration, parse_duration
 from trimtab.engine.batch import Events
 from trimtab.engine.calls import Caller
 from trimtab.engine.objects import Pages, Scope, ScriptObject
-from trimtab.engine.run import HandlerRun
+from trimtab.engine.run import Hand, HandlerRun
 from trimtab.engine.script import HandlerSpec, LogEntry, Script, ScriptHost
+from trimtab.engine.state import Timer
 from trimtab.errors import (
     CallError,
     CodecError,
@@ -32,6 +33,7 @@ from trimtab.errors import (
     ScriptError,
     SinkError,
     SourceError,
+    StateError,
     TrimtabError,
 )
 
@@ -53,6 +55,7 @@ __all__ = [
     "Duration",
     "Events",
     "Fault",
+    "Hand",
     "HandlerRun",
     "HandlerSpec",
     "LogEntry",
@@ -60,6 +63,7 @@ __all__ = [
     "OutsideError",
     "Pages",
     "PluginError",
+    "Position",
     "Problem",
     "Records",
     "Resource",
@@ -81,6 +85,8 @@ __all__ = [
     "SourceContext",
     "SourceError",
     "SourceKind",
+    "StateError",
+    "Timer",
     "TrimtabError",
     "check_positive_duration",
     "hookimpl",
@@ -107,12 +113,25 @@ class Records:
     is ``start`` plus its offset in ``data``. Else ``positions`` gives one number a record, ascending.
     ``partition``: what positions count in (a file's identity, a start of the host, ...). Partition and
     position make the ``event.id``, so they must be the same when the same record is read again.
+    ``end``: the position at which reading goes on after these records; None: right behind the last one (its newline
+    included, for byte offsets).
     """
 
     data: bytes
     start: int = 0
     positions: Sequence[int] | None = None
     partition: str = ""
+    end: int | None = None
+
+
+class Position(msgspec.Struct, frozen=True):
+    """How far a source had come at a checkpoint: everything before it is handled and counted."""
+
+    partition: str
+    next: int
+    """Where reading goes on in the partition: the position behind the last record."""
+    noted: Any = None
+    """What :meth:`Source.note` had returned."""
 
 
 class Codec(ABC):
@@ -143,8 +162,17 @@ class SourceContext(ABC):
     async def deliver(self, records: Records) -> asyncio.Future[None]:
         """Hand records to the stream; waits while the lanes are busy (backpressure).
 
-        Returns a future that is done once every record was handled and what the scripts emitted was taken by
-        the sinks. A source may ignore it; one that acknowledges to its own origin waits for it.
+        Returns a future that is done once a checkpoint holds what every record did: it need never be read again. A
+        source may ignore it; one that acknowledges to its own origin waits for it.
+        """
+
+    @abstractmethod
+    async def accept(self, records: Sequence[bytes]) -> None:
+        """Take records that cannot be read again: they are in the journal, so on the disk, when this returns.
+
+        They are delivered from there, in the order in which they were accepted, with positions that the journal
+        gives them; also by the next run, if this one ends before. Raises :class:`StateError` where the journal cannot
+        be written; then none was taken.
         """
 
     @abstractmethod
@@ -176,6 +204,19 @@ class Source(ABC):
 
     def position(self) -> str | None:
         """Where the source stands, in its own words, for ``status``; None: it has no word for it."""
+        return None
+
+    def resume(self, position: Position) -> None:  # noqa: B027 - optional
+        """Go on from the last checkpoint. Called once, before run, where an earlier run has left one.
+
+        Only for sources that can read again; what was accepted into the journal is delivered again by the host.
+        """
+
+    def note(self) -> Any:
+        """What a checkpoint is to keep for :meth:`resume` beside the position: a JSON value.
+
+        Called at the moment of a checkpoint, between two deliveries; must not block.
+        """
         return None
 
 
@@ -220,6 +261,12 @@ class Sink(ABC):
         come again.
         """
 
+    async def flush(self) -> None:  # noqa: B027 - optional
+        """Make sure that what was written outlives a crash of this machine. Called before a checkpoint is complete.
+
+        Raises :class:`SinkError`; then the checkpoint is not taken, and the next one asks again.
+        """
+
     async def close(self) -> None:  # noqa: B027 - optional
         """Called once after the last write, also when a write failed."""
 
@@ -244,6 +291,10 @@ class ScriptInstance(ABC):
     """Names of the library artifacts that it uses, directly or not: a change in one reloads it."""
     decodes: bool = True
     """Whether :meth:`process` asks for decoded events; an engine that reads the JSON text itself says False."""
+    discards_state: bool = False
+    """The script starts with empty state when it takes the place of another version."""
+    migrates: bool = False
+    """The script turns the state that another version has left into its own: :meth:`migrate`."""
 
     @abstractmethod
     def open(self) -> None:
@@ -257,6 +308,25 @@ class ScriptInstance(ABC):
         ``run.fail`` and the next one goes on; what a failed event had emitted is dropped. Never raises for
         what user code does.
         """
+
+    def start(self, handler: int, run: HandlerRun, done: Callable[[], None]) -> None:
+        """Begin to handle the event ``run.index`` with an asynchronous handler, and record into ``run``.
+
+        ``done`` is called once, when the event is handled or has failed: during this call or later, from the event
+        loop of ``ScriptHost.tasks``. Only for handlers that say that they are asynchronous.
+        """
+        raise NotImplementedError
+
+    def cancel(self, run: HandlerRun) -> None:
+        """Give up an event that was started: its time is up. ``done`` is not called for it any more."""
+        raise NotImplementedError
+
+    def migrate(self, states: Sequence[tuple[dict[str, Any], str]]) -> Sequence[dict[str, Any] | Fault]:
+        """Call the script's ``migrate`` with values by name and the version that left them, for several keys.
+
+        Returns the values that take their place, or why there are none. Only where :attr:`migrates` is true.
+        """
+        raise NotImplementedError
 
     @abstractmethod
     def settings_changed(self) -> None:
@@ -299,9 +369,11 @@ class Binding(ABC):
 class Resource(ABC):
     """The connections of one ``[resources.KIND.NAME]`` in one process.
 
-    Opened when they are first needed, kept, and replaced when they are broken. All calls come from the main thread,
-    one at a time; any may be broken off by a ``BaseException``, the time limit: a connection that was in use is then
-    not used again. What they raise for an outside system that fails is a :class:`CallError`.
+    Opened when they are first needed, kept, and replaced when they are broken. Calls come from many threads at the same
+    time: from the main thread, where any may be broken off by a ``BaseException``, the time limit, and a connection
+    that was in use is then not used again; and, for asynchronous handlers, from threads where nothing breaks them off,
+    so each must end by itself, also when nobody waits for it any more. A thread that finds all connections in use
+    waits for one. What calls raise for an outside system that fails is a :class:`CallError`.
     """
 
     @abstractmethod
@@ -313,7 +385,7 @@ class Resource(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Close all connections. Called once, after the last call, or before the first. Must not fail."""
+        """Close all connections. Called once, from any thread, after the last call or before the first. Must not fail."""
 
 
 @dataclass(frozen=True, slots=True)

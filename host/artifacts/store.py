@@ -10,9 +10,10 @@ from typing import Any
 
 import msgspec
 
-from trimtab.artifacts.database import Database
 from trimtab.artifacts.names import nearest
 from trimtab.artifacts.records import Change, GenerationRecord, Outcome, Reason, Refusal, Version, VersionRecord
+from trimtab.artifacts.schema import SCHEMA
+from trimtab.database import Database
 from trimtab.errors import Fault, UsageError
 
 _decode_fault = msgspec.json.Decoder(Fault).decode
@@ -43,7 +44,7 @@ class ArtifactStore:
 
     def __init__(self, path: Path) -> None:
         """Open the store in this file, and create it if it is missing. Its folder must exist."""
-        self._db = Database(path)
+        self._db = Database(path, SCHEMA)
 
     def __enter__(self) -> ArtifactStore:
         return self

@@ -23,6 +23,8 @@ app = typer.Typer(
 )
 letters = typer.Typer(help="Events that could not be handled.", no_args_is_help=True)
 app.add_typer(letters, name="dead-letters")
+checkpoints = typer.Typer(help="What a host goes on from after a crash.", no_args_is_help=True)
+app.add_typer(checkpoints, name="checkpoint")
 
 ConfigFile = Annotated[Path, typer.Option("--config", help="The configuration file.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
@@ -277,3 +279,42 @@ def letters_purge(
     filters = dead_letters.filters(script, source, kind and kind.value, since)
     chosen = dead_letters.choice(ids or [], filters, everything=everything)
     _end(dead_letters.purge(config, chosen, as_json=as_json))
+
+
+@checkpoints.command("list")
+def checkpoint_list(
+    limit: Annotated[int, typer.Option(min=1, max=MAX_INTEGER, help="How many at most.")] = 20,
+    config: ConfigFile = CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """List checkpoints, newest first."""
+    from trimtab.cli import checkpoint
+
+    _end(checkpoint.show_list(config, limit=limit, as_json=as_json))
+
+
+@checkpoints.command("inspect")
+def checkpoint_inspect(
+    checkpoint_id: Annotated[
+        int | None, typer.Argument(metavar="[ID]", min=1, max=MAX_INTEGER, help="Default: the latest.")
+    ] = None,
+    config: ConfigFile = CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Show positions, watermarks, versions, and how much state there is."""
+    from trimtab.cli import checkpoint
+
+    _end(checkpoint.inspect(config, checkpoint_id, as_json=as_json))
+
+
+@checkpoints.command("state")
+def checkpoint_state(
+    key: Annotated[str, typer.Argument(help="Read as JSON if that key has state, else as text.")],
+    script: Script = None,
+    config: ConfigFile = CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Show the values and timers of a key in the latest checkpoint."""
+    from trimtab.cli import checkpoint
+
+    _end(checkpoint.state(config, key, script, as_json=as_json))

@@ -13,13 +13,23 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
-from starlette.routing import BaseRoute, Mount, Route, Router
+from starlette.routing import BaseRoute, Mount, Router
 from starlette.types import Receive, Scope, Send
 
 from trimtab.artifacts.store import ArtifactStore
-from trimtab.control import views
+from trimtab.control import answers, openapi, views
 from trimtab.control.access import Access, error_response, read_body
-from trimtab.control.requests import DiffQuery, HistoryQuery, LettersQuery, Purge, Replay, Rollback, ShowQuery
+from trimtab.control.openapi import Described, Operation
+from trimtab.control.requests import (
+    DiffQuery,
+    HistoryQuery,
+    LetterPath,
+    LettersQuery,
+    Purge,
+    Replay,
+    Rollback,
+    ShowQuery,
+)
 from trimtab.errors import ChangeRefused, TrimtabError, UsageError
 from trimtab.runtime.dead_letters import DeadLetters, Filters
 
@@ -28,6 +38,8 @@ _PAGE_POLICY = (
     "form-action 'none'; frame-ancestors 'none'"
 )
 """The admin page loads nothing, talks to its own host only, and is shown in no frame."""
+
+_NDJSON = "application/x-ndjson"
 
 Query = TypeVar("Query", bound=msgspec.Struct)
 
@@ -61,24 +73,15 @@ class ControlledHost(Protocol):
 
 
 def create_app(host: ControlledHost, token: str) -> Starlette:
-    """Return the application. Only what is below ``/api`` asks for ``token``: health, sources and the page are open."""
-    api = _Api(host)
-    routes = [
-        Route("/status", api.status),
-        Route("/history", api.history),
-        Route("/show", api.show),
-        Route("/diff", api.diff),
-        Route("/rollback", api.rollback, methods=["POST"]),
-        Route("/dead-letters", api.letters),
-        Route("/dead-letters/replay", api.replay, methods=["POST"]),
-        Route("/dead-letters/purge", api.purge, methods=["POST"]),
-        Route("/dead-letters/{id:int}", api.letter),
-    ]
+    """Return the application. Only what is below ``/api`` asks for ``token``: health, sources, the page and the OpenAPI
+    document are open.
+    """
     return Starlette(
         routes=[
-            Route("/", _admin_page),
-            Route("/healthz", _healthz),
-            Mount("/api", routes=routes, middleware=[Middleware(Access, token)]),
+            Described("/", _admin_page, _ADMIN_PAGE),
+            Described("/openapi.json", _openapi, _OPENAPI),
+            Described("/healthz", _healthz, _HEALTHZ),
+            Mount("/api", routes=_api_routes(_Api(host)), middleware=[Middleware(Access, token)]),
             Mount("/sources", app=_Sources(host.source_routes)),
         ],
         exception_handlers={
@@ -89,6 +92,50 @@ def create_app(host: ControlledHost, token: str) -> Starlette:
             Exception: _failed,
         },
     )
+
+
+_ADMIN_PAGE = Operation("The admin page.", answer=str, media="text/html", token=False)
+_OPENAPI = Operation("This document.", answer=dict[str, Any], token=False)
+_HEALTHZ = Operation("Whether the host serves.", answer=answers.Health, token=False)
+
+
+def _api_routes(api: _Api) -> list[BaseRoute]:
+    return [
+        Described("/status", api.status, Operation("What runs, and how it does.", answer=answers.Status)),
+        Described(
+            "/history",
+            api.history,
+            Operation("Generations, newest first.", query=HistoryQuery, answer=answers.History),
+        ),
+        Described("/show", api.show, Operation("A version with its bytes.", query=ShowQuery, answer=answers.Shown)),
+        Described("/diff", api.diff, Operation("A unified diff.", query=DiffQuery, answer=answers.Diff)),
+        Described(
+            "/rollback",
+            api.rollback,
+            Operation("Roll back a name or a generation.", body=Rollback, answer=answers.RolledBack, errors=(409,)),
+            methods=["POST"],
+        ),
+        Described(
+            "/dead-letters",
+            api.letters,
+            Operation("A page of dead letters.", query=LettersQuery, answer=list[answers.Letter]),
+        ),
+        Described(
+            "/dead-letters/replay",
+            api.replay,
+            Operation("Replay dead letters; a line each.", body=Replay, answer=str, media=_NDJSON),
+            methods=["POST"],
+        ),
+        Described(
+            "/dead-letters/purge",
+            api.purge,
+            Operation("Delete dead letters.", body=Purge, answer=answers.Purged),
+            methods=["POST"],
+        ),
+        Described(
+            "/dead-letters/{id:int}", api.letter, Operation("One dead letter.", path=LetterPath, answer=answers.Letter)
+        ),
+    ]
 
 
 # --- endpoints ---
@@ -125,12 +172,12 @@ class _Api:
 
     def letters(self, request: Request) -> Response:
         query = _query(request, LettersQuery)
-        filters = Filters(script=query.script, source=query.source, kind=query.kind, since=query.since)
+        filters = Filters(script=query.script, source=query.source, kind=query.kind or None, since=query.since)
         found = self._host.dead_letters.list(filters, limit=query.limit, after=query.after)
         return JSONResponse([letter.document() for letter in found])
 
     def letter(self, request: Request) -> Response:
-        letter = self._host.dead_letters.get(request.path_params["id"])
+        letter = self._host.dead_letters.get(_path(request, LetterPath).id)
         if letter is None:
             raise HTTPException(404, f"there is no dead letter {request.path_params['id']}; it may have been replayed")
         return JSONResponse(letter.document())
@@ -145,11 +192,15 @@ class _Api:
         outcomes = self._host.replay(ids, asked.version)
         # What is wrong with the request shows before the first outcome, while the status can still say it.
         first = await anext(outcomes, None)
-        return StreamingResponse(_lines(first, outcomes), media_type="application/x-ndjson")
+        return StreamingResponse(_lines(first, outcomes), media_type=_NDJSON)
 
     async def purge(self, request: Request) -> Response:
         asked = await _body(request, Purge)
         return JSONResponse({"purged": await run_in_threadpool(self._host.dead_letters.purge, asked.filter)})
+
+
+async def _openapi(request: Request) -> Response:
+    return JSONResponse(openapi.document(request.app.routes))
 
 
 async def _healthz(_request: Request) -> Response:
@@ -168,6 +219,7 @@ class _Sources:
         self._names = sorted(name for name, routes_of in routes.items() if routes_of)
         mounts = [Mount(f"/{name}", routes=list(routes[name])) for name in self._names]
         self._router = Router(mounts, redirect_slashes=False, default=self._unknown)
+        self.routes = mounts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
@@ -184,10 +236,20 @@ class _Sources:
 # --- requests and answers ---
 
 
-def _query(request: Request, kind: type[Query]) -> Query:
+def _path(request: Request, kind: type[Query]) -> Query:
     try:
-        return msgspec.convert(dict(request.query_params), kind, strict=False)
+        return msgspec.convert(request.path_params, kind, strict=False)
     except msgspec.ValidationError as error:
+        raise HTTPException(404, f"nothing is at {request.url.path}: {error}") from error
+
+
+def _query(request: Request, kind: type[Query]) -> Query:
+    given = request.query_params.multi_items()
+    try:
+        if len(given) != len(dict(given)):
+            raise ValueError("expected each parameter once")
+        return msgspec.convert(dict(given), kind, strict=False)
+    except ValueError as error:  # msgspec's ValidationError is one
         raise UsageError(f"the query of {request.url.path} is not valid: {error}") from error
 
 

@@ -34,13 +34,19 @@ class DiffQuery(msgspec.Struct, forbid_unknown_fields=True):
     b: str | None = None
 
 
+class LetterPath(msgspec.Struct):
+    """``GET /api/dead-letters/{id}``."""
+
+    id: Number
+
+
 class LettersQuery(msgspec.Struct, forbid_unknown_fields=True):
     """``GET /api/dead-letters``."""
 
     script: str | None = None
     source: str | None = None
-    kind: Kind | None = None
-    since: Number | None = None
+    kind: Kind | msgspec.UnsetType = msgspec.UNSET
+    since: Number = 0
     limit: Limit = 100
     after: Number = 0
 

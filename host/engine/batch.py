@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from trimtab.engine.state import DueTimer
+
 
 class SourceSpec(msgspec.Struct, frozen=True):
     """What a lane must know of a source: dotted paths of the key and of the event time (ms) in its events."""
@@ -38,6 +40,10 @@ class Batch(msgspec.Struct, tag=True):
     """These scripts do not (they took a lane down with these events before)."""
     isolated: bool = False
     """The lane says which script it is about to enter: something in this batch took a lane down before."""
+    watermarks: dict[str, int] = {}
+    """How far event time has come since the last batch, by source, in ms: timers up to there are due."""
+    timers: bool = False
+    """The records are :class:`DueTimer` of dead letters: ``only`` handles them again."""
 
     def positions_of(self, lines: Sequence[bytes]) -> list[int]:
         """Return the position of each record. ``lines``: the records."""
@@ -77,6 +83,7 @@ class Events:
         self._positions: Sequence[int] | None = batch.positions
         self._objects: list[Any] | None = None
         self._handed_out = False
+        self.has_event_time = spec.timestamp is not None
         self.keys: list[Any] | None = None
         """The key of each event (None where it lacks one), or None for an unkeyed source."""
         self.timestamps: list[int] | None = None
@@ -120,6 +127,14 @@ class Events:
     def key(self, index: int) -> Any:
         """The key of an event, or None."""
         return None if self.keys is None else self.keys[index]
+
+    def key_text(self, index: int) -> str:
+        """The key of an event as JSON text: what its state belongs to."""
+        return msgspec.json.encode(self.key(index)).decode()
+
+    def payload(self, index: int) -> bytes:
+        """What is kept of an event that failed, to be handled again."""
+        return self.lines[index]
 
     def timestamp(self, index: int) -> int:
         """Event time in ms, where the source has one and the event carries it; else when the event arrived."""
@@ -179,6 +194,33 @@ class Events:
             present = [int(v) for v in values if type(v) is int or type(v) is float]
             self.timestamps = [int(v) if type(v) is int or type(v) is float else arrival for v in values]
         self.max_timestamp = max(present, default=None)
+
+
+class TimerEvents(Events):
+    """Timers of one script, source and kind of time that are due, as its ``on_timer`` handles them: like events."""
+
+    def __init__(self, batch: Batch, due: Sequence[DueTimer]) -> None:
+        self._due = due
+        texts = [{"name": each.name, "at": each.timer.at, "data": each.timer.data} for each in due]
+        data = b"\n".join(msgspec.json.encode(text) for text in texts)
+        source = due[0].timer.source
+        batch = msgspec.structs.replace(batch, source=source, data=data, count=len(due), positions=[0] * len(due))
+        super().__init__(batch, SourceSpec(), decoded=True)
+        self.has_event_time = due[0].timer.time == "event"
+        self.keys = [msgspec.json.decode(each.key) for each in due]
+        self.timestamps = [each.timer.at for each in due]
+
+    def id(self, index: int) -> str:
+        """See :class:`Events`."""
+        return self._due[index].id
+
+    def payload(self, index: int) -> bytes:
+        """See :class:`Events`."""
+        return msgspec.json.encode(self._due[index])
+
+    def due(self, index: int) -> DueTimer:
+        """The timer itself."""
+        return self._due[index]
 
 
 def event_id(source: str, partition: str, position: int) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from msgspec import structs
+
 from trimtab.api import ScriptInstance
 from trimtab.engine.batch import Events
 from trimtab.engine.run import HandlerRun
@@ -19,7 +21,7 @@ class BrokenInstance(ScriptInstance):
 
     def __init__(self, fault: Fault, handlers: Sequence[HandlerSpec] = (HandlerSpec("handle"),)) -> None:
         self._fault = fault
-        self.handlers = handlers
+        self.handlers = [structs.replace(spec, asynchronous=False, attempts=1) for spec in handlers]
 
     def open(self) -> None:
         """Nothing to open."""

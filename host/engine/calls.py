@@ -49,7 +49,7 @@ class Caller:
     """A resource of the script alone, in place of a declared one."""
 
     def call(self, method: str, arguments: tuple[Any, ...], work: Callable[[Any], Result], rehearsed: Result) -> Result:
-        """Have ``work`` called with the resource; timed and counted.
+        """Have ``work`` called with the resource, in this thread, whichever it is; timed and counted.
 
         ``method`` and ``arguments`` are as the script wrote them, for people to see. ``rehearsed``: what the script
         gets where effects are not performed, like an answer of an empty system. Raises what ``work`` raises, and

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
-from trimtab.api import ScriptEngine, ScriptInstance
+from trimtab.api import ScriptEngine
 from trimtab.artifacts.names import is_library, nearest
-from trimtab.engine.batch import INVALID, Batch, Events, InvalidRecordsError, SourceSpec
+from trimtab.engine.batch import Batch, SourceSpec
 from trimtab.engine.broken import BrokenInstance
-from trimtab.engine.result import NO_KEY, BatchResult, FailedEvent, ScriptCount, merge
-from trimtab.engine.run import HandlerRun
+from trimtab.engine.dispatch import Dispatcher
+from trimtab.engine.result import BatchResult
 from trimtab.engine.script import HandlerSpec, Script, ScriptHost
+from trimtab.engine.state import StateRow, cleared
+from trimtab.engine.steps import Active, mentions_state, steps_of
 from trimtab.errors import ChangeRefused, Fault, ScriptError
 from trimtab.expressions import Expression, ExpressionError, compile_expression
 
@@ -36,6 +38,8 @@ class Plan(msgspec.Struct):
     """Options of the resources that are new or changed, by name such as ``sql.orders``; None: without it."""
     probes: list[str] = []
     """Resources to be asked for a sign of life before the change is committed."""
+    keeps_state: bool = False
+    """Scripts keep their state whatever they say: the change is a rollback."""
 
 
 class LoadedScript(msgspec.Struct, frozen=True):
@@ -44,22 +48,10 @@ class LoadedScript(msgspec.Struct, frozen=True):
     version: str
     handlers: list[HandlerSpec]
     libraries: list[str]
-
-
-@dataclass(frozen=True, slots=True)
-class _Active:
-    script: Script
-    instance: ScriptInstance
-    filters: tuple[Expression | None, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """One handler on the way of a source's events."""
-
-    active: _Active
-    handler: int
-    where: Expression | None
+    stateful: bool = False
+    """It may use ``state`` or ``timer``."""
+    discards_state: bool = False
+    """It starts with empty state in the place of another version."""
 
 
 @dataclass(slots=True)
@@ -68,7 +60,7 @@ class _Candidate:
 
     plan: Plan
     files: dict[str, bytes]
-    loaded: dict[str, _Active]
+    loaded: dict[str, Active]
 
 
 class Engine:
@@ -90,10 +82,10 @@ class Engine:
         self._sources = sources
         self._now = now
         self._files: dict[str, bytes] = {}
-        self._active: dict[str, _Active] = {}
-        self._steps: dict[str, list[_Step]] = {}
+        self._active: dict[str, Active] = {}
+        self._dispatcher = Dispatcher(host, sources, self._active)
         self._candidate: _Candidate | None = None
-        self._retired: deque[_Active] = deque()
+        self._retired: deque[Active] = deque()
 
     # --- generations ---
 
@@ -124,24 +116,39 @@ class Engine:
             raise ChangeRefused(faults)
         self._candidate = _Candidate(plan, files, loaded)
 
-    def commit(self) -> None:
-        """Make the prepared generation the running one. The instances it replaces wait for :meth:`close_retired`."""
+    def commit(self) -> list[StateRow]:
+        """Make the prepared generation the running one. The instances it replaces wait for :meth:`close_retired`.
+
+        Returns what that changes in the state.
+        """
         candidate = self._candidate
         if candidate is None:
             raise RuntimeError("commit() comes after a prepare() that succeeded")
         plan, self._candidate = candidate.plan, None
+        changes = [] if plan.keeps_state else list(self._discarded(candidate.loaded))
         for name in [*candidate.loaded, *plan.deletes]:
             if (old := self._active.pop(name, None)) is not None:
                 self._retired.append(old)
         kept = list(self._active.values())
+        for name in candidate.loaded:
+            self._host.state.watch_timers(name)
         self._active.update(candidate.loaded)
         self._files, self.generation = candidate.files, plan.generation
         self._host.resources.commit()
-        self._steps.clear()
+        self._dispatcher.forget_steps()
         if plan.settings is not None:
             self._host.settings.tree = plan.settings
             for active in kept:
                 active.instance.settings_changed()
+        return changes
+
+    def _discarded(self, loaded: Mapping[str, Active]) -> Iterator[StateRow]:
+        """Drop the state of scripts that want none of another version's."""
+        for name, active in loaded.items():
+            old = self._active.get(name)
+            replaces = old is not None and old.script.version != active.script.version
+            if replaces and active.instance.discards_state and self._host.state.clear(name):
+                yield cleared(name)
 
     def restore(
         self,
@@ -158,7 +165,7 @@ class Engine:
         """
         files = self._next_files(plan)
         unmade = self._host.resources.prepare(plan.resources)
-        loaded: dict[str, _Active] = {}
+        loaded: dict[str, Active] = {}
         faults = {name: fault for name, fault in broken.items() if name in plan.reload}
         with _Swapped(self._host, plan.settings):
             for name in sorted(set(plan.reload) - faults.keys()):
@@ -182,11 +189,17 @@ class Engine:
             self._retired.extend(candidate.loaded.values())
 
     def close_retired(self) -> tuple[Script, Fault | None] | None:
-        """Close one instance that was replaced. Returns its script and what failed, or None: none was waiting."""
-        if not self._retired:
-            self._host.resources.close_retired()
+        """Close one instance that was replaced. Returns its script and what failed, or None: none was waiting.
+
+        One that has events in flight waits for them, as do the resources that it calls.
+        """
+        index = next((i for i, each in enumerate(self._retired) if not self._dispatcher.flies(each)), None)
+        if index is None:
+            if not self._retired:
+                self._host.resources.close_retired()
             return None
-        active = self._retired.popleft()
+        active = self._retired[index]
+        del self._retired[index]
         try:
             active.instance.close()
         except ScriptError as error:
@@ -198,81 +211,57 @@ class Engine:
         self.abort()
         self._retired.extend(self._active.values())
         self._active.clear()
-        self._steps.clear()
+        self._dispatcher.forget_steps()
         closed = list(iter(self.close_retired, None))
         self._host.resources.close()
         return closed
 
     # --- events ---
 
-    def process(self, batch: Batch, entering: Callable[[str], None] | None = None) -> BatchResult:
-        """Hand a batch to every handler that it concerns, in path order.
+    def submit(self, batch: Batch, entering: Callable[[str], None] | None = None) -> None:
+        """Hand a batch to every handler that it concerns, in path order, then fire the timers that are due.
 
-        ``entering`` is told the name of each script before it gets the events.
+        What comes of it is complete at once, or when the event loop of ``ScriptHost.tasks`` has run: see
+        :meth:`finished`. ``entering`` is told the name of each script before it gets the events.
         """
-        steps = self._steps_of(batch)
-        decoded = any(step.where is not None or step.active.instance.decodes for step in steps)
-        failed: list[FailedEvent] = []
-        try:
-            events = Events(batch, self._sources[batch.source], decoded=decoded)
-        except InvalidRecordsError:
-            batch, failed = _without_invalid(batch)
-            if not batch.count:
-                return BatchResult({}, failed, {}, None)
-            events = Events(batch, self._sources[batch.source], decoded=decoded)
-        return self._run(steps, events, failed, entering)
+        self._dispatcher.submit(batch, entering)
+
+    def finished(self) -> Iterator[tuple[Batch, BatchResult]]:
+        """Yield the batches whose results are complete, in the order in which they were submitted."""
+        return self._dispatcher.finished()
+
+    @property
+    def waiting(self) -> int:
+        """How many events wait for others of their key, or for the limit of their handler."""
+        return self._dispatcher.waiting
+
+    @property
+    def flying(self) -> bool:
+        """Whether any batch is not complete."""
+        return self._dispatcher.flying
+
+    def process(self, batch: Batch, entering: Callable[[str], None] | None = None) -> BatchResult:
+        """Hand a batch to the handlers and wait until its result is complete. No other batch is under way."""
+        self.submit(batch, entering)
+        return self._only_result()
 
     def replay(self, batch: Batch, script: Script) -> BatchResult:
         """Hand a batch to a version of a script that is not the running one, loaded for this call alone.
 
-        Raises :class:`ScriptError` when it cannot be loaded or opened.
+        Raises :class:`ScriptError` when it cannot be loaded or opened. No other batch is under way.
         """
         active = self._load(script, self._files)
         active.instance.open()
         try:
-            events = Events(batch, self._sources[batch.source], decoded=True)
-            steps = [step for step in _steps(active) if _concerns(step, batch.source)]
-            return self._run(steps, events, [], None)
+            self._dispatcher.submit_to(active, batch)
+            return self._only_result()
         finally:
             self._retired.append(active)
 
-    def _run(
-        self, steps: Sequence[_Step], events: Events, failed: list[FailedEvent], entering: Callable[[str], None] | None
-    ) -> BatchResult:
-        # Every filter looks at the events before any handler can change them.
-        selections = [_select(step.where, events) for step in steps]
-        runs: list[HandlerRun] = []
-        scripts: dict[str, ScriptCount] = {}
-        for step, selection in zip(steps, selections, strict=True):
-            if not selection:
-                continue
-            script = step.active.script
-            if entering is not None:
-                entering(script.name)
-            run = HandlerRun(self._host.sinks)
-            step.active.instance.process(step.handler, events, selection, run)
-            runs.append(run)
-            count = scripts.setdefault(script.name, ScriptCount(0, 0, []))
-            count.handled += len(selection) - len(run.faults)
-            count.failed += len(run.faults)
-            count.samples += run.samples
-            failed.extend(_failed(events, index, script, run.faults[index]) for index in sorted(run.faults))
-        return BatchResult(merge(runs), failed, scripts, events.max_timestamp, self._host.resources.counted())
-
-    def _steps_of(self, batch: Batch) -> Sequence[_Step]:
-        steps = self._steps.get(batch.source)
-        if steps is None:
-            steps = self._steps[batch.source] = [
-                step
-                for name in sorted(self._active)
-                for step in _steps(self._active[name])
-                if _concerns(step, batch.source)
-            ]
-        if batch.only is None and not batch.skip:
-            return steps
-        return [
-            s for s in steps if batch.only in (None, s.active.script.name) and s.active.script.name not in batch.skip
-        ]
+    def _only_result(self) -> BatchResult:
+        self._host.tasks.run(lambda: not self.flying)
+        ((_batch, result),) = self.finished()
+        return result
 
     # --- loading ---
 
@@ -282,8 +271,8 @@ class Engine:
             files.pop(name, None)
         return files
 
-    def _load_all(self, plan: Plan, files: dict[str, bytes]) -> tuple[dict[str, _Active], dict[str, Fault]]:
-        loaded: dict[str, _Active] = {}
+    def _load_all(self, plan: Plan, files: dict[str, bytes]) -> tuple[dict[str, Active], dict[str, Fault]]:
+        loaded: dict[str, Active] = {}
         faults: dict[str, Fault] = {}
         for name in sorted(plan.reload):
             try:
@@ -292,14 +281,16 @@ class Engine:
                 faults[name] = error.fault
         return loaded, faults
 
-    def _load(self, script: Script, files: Mapping[str, bytes]) -> _Active:
+    def _load(self, script: Script, files: Mapping[str, bytes]) -> Active:
         suffix = "." + script.name.rpartition(".")[2]
         if suffix not in self._engines:
             known = ", ".join(sorted(self._engines))
             raise ScriptError(Fault("UnknownLanguage", f"expected a file ending in one of {known}", script.name))
         libraries = {name: source for name, source in files.items() if is_library(name)}
         instance = self._engines[suffix].load(script, libraries, self._host)
-        return _Active(script, instance, tuple(self._filter(script, spec) for spec in instance.handlers))
+        filters = tuple(self._filter(script, spec) for spec in instance.handlers)
+        stateful = mentions_state([script.source, *(libraries[name] for name in instance.libraries)])
+        return Active(script, instance, filters, stateful)
 
     def _filter(self, script: Script, spec: HandlerSpec) -> Expression | None:
         if spec.source is not None and spec.source not in self._sources:
@@ -315,7 +306,7 @@ class Engine:
         except ExpressionError as error:
             raise ScriptError(Fault("ExpressionError", f"where = {spec.where!r}: {error}", script.name)) from error
 
-    def _open_all(self, loaded: Mapping[str, _Active]) -> dict[str, Fault]:
+    def _open_all(self, loaded: Mapping[str, Active]) -> dict[str, Fault]:
         """Open the instances. Returns the faults of those that cannot be opened."""
         faults: dict[str, Fault] = {}
         for name, active in loaded.items():
@@ -344,60 +335,19 @@ class _Swapped:
         self._settings.tree = self._before
 
 
-def _describe(active: _Active) -> LoadedScript:
+def _describe(active: Active) -> LoadedScript:
     instance = active.instance
-    return LoadedScript(active.script.version, list(instance.handlers), sorted(instance.libraries))
-
-
-def _broken(script: Script, fault: Fault, loaded: _Active | None) -> _Active:
-    """What fails the events that the script would get: all of them, if it could not even be loaded."""
-    if loaded is None:
-        return _Active(script, BrokenInstance(fault), (None,))
-    return _Active(script, BrokenInstance(fault, loaded.instance.handlers), loaded.filters)
-
-
-def _steps(active: _Active) -> list[_Step]:
-    return [_Step(active, number, where) for number, where in enumerate(active.filters)]
-
-
-def _concerns(step: _Step, source: str) -> bool:
-    return step.active.instance.handlers[step.handler].source in (None, source)
-
-
-def _select(where: Expression | None, events: Events) -> Sequence[int]:
-    if where is None:
-        return range(events.count)
-    test = where.test
-    return [index for index, event in enumerate(events.objects) if test(event)]
-
-
-def _failed(events: Events, index: int, script: Script, fault: Fault) -> FailedEvent:
-    return FailedEvent(
-        payload=events.lines[index],
-        position=events.position(index),
-        event_id=events.id(index),
-        key=msgspec.json.encode(events.key(index)),
-        script=script.name,
-        version=script.version,
-        fault=fault,
+    return LoadedScript(
+        active.script.version,
+        list(instance.handlers),
+        sorted(instance.libraries),
+        active.stateful,
+        instance.discards_state,
     )
 
 
-def _without_invalid(batch: Batch) -> tuple[Batch, list[FailedEvent]]:
-    """Take the records that are not valid JSON out of a batch; blank lines are no records at all."""
-    lines = batch.data.split(b"\n")
-    positions = batch.positions_of(lines)
-    valid: list[tuple[bytes, int]] = []
-    failed: list[FailedEvent] = []
-    for line, position in zip(lines, positions, strict=True):
-        if not line.strip():
-            continue
-        try:
-            msgspec.json.decode(line)
-            valid.append((line, position))
-        except INVALID as error:
-            fault = Fault("CodecError", f"expected one JSON value a record: {error}")
-            failed.append(FailedEvent(line, position, batch.event_id(position), NO_KEY, None, None, fault))
-    data = b"\n".join(line for line, _position in valid)
-    kept = [position for _line, position in valid]
-    return msgspec.structs.replace(batch, data=data, count=len(valid), positions=kept), failed
+def _broken(script: Script, fault: Fault, loaded: Active | None) -> Active:
+    """What fails the events that the script would get: all of them, if it could not even be loaded."""
+    if loaded is None:
+        return Active(script, BrokenInstance(fault), (None,))
+    return Active(script, BrokenInstance(fault, loaded.instance.handlers), loaded.filters)

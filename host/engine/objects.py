@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
+from functools import partial, wraps
 from typing import Any, ClassVar
 
 _BEFORE_CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
@@ -19,6 +21,22 @@ def camel_case(name: str) -> str:
     """``query_one`` to ``queryOne``: how a method is named for scripts."""
     head, *rest = name.split("_")
     return head + "".join(part.capitalize() for part in rest)
+
+
+call_outside: ContextVar[Callable[[Callable[[], Any]], Awaitable[Any]] | None]
+call_outside = ContextVar("call_outside", default=None)
+"""What makes the calls to the outside of an asynchronous handler, in the context in which it runs."""
+
+
+def _awaitable(method: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(method)
+    def call(self: ScriptObject, *arguments: Any, **options: Any) -> Any:
+        make = call_outside.get()
+        if make is None:
+            return method(self, *arguments, **options)
+        return make(partial(method, self, *arguments, **options))
+
+    return call
 
 
 class ScriptObject:
@@ -40,6 +58,14 @@ class ScriptObject:
     that returns a new scope: JavaScript's half calls that one, the function, and then ``commit`` or ``rollback``."""
     any_method: ClassVar[bool] = False
     """Any other name is a method too: :meth:`call_any` gets it."""
+    outside: ClassVar[frozenset[str]] = frozenset()
+    """Methods that wait for an outside system. Called in an asynchronous handler, they return an awaitable (a promise in
+    JavaScript) and run in a thread. ``call_any`` among them stands for any other name."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name in cls.outside & vars(cls).keys():
+            setattr(cls, name, _awaitable(vars(cls)[name]))
 
     def __getattr__(self, name: str) -> Any:
         """Find a method by its name in camelCase. Called by Python for names that it has not found."""
@@ -76,6 +102,7 @@ class Pages(ScriptObject):
     """Many values, read page by page: iterable in every language; ``toArray()`` reads them all. Read once."""
 
     methods = frozenset({"to_array", "close"})
+    outside = frozenset({"to_array", "next_page"})
 
     @abstractmethod
     def next_page(self) -> Sequence[Any]:

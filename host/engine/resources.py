@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -29,27 +31,62 @@ MOST_SAMPLES = 64
 
 @dataclass(slots=True, eq=False)
 class _Declared:
-    """One resource: what it is made from, and what was made, if it was needed yet."""
+    """One resource: what it is made from, and what was made, if it was needed yet.
+
+    Threads share it. They change it by single operations of sets and dictionaries, which are whole or not at all.
+    """
 
     options: msgspec.Struct
-    make: Callable[[], Resource]
-    made: Resource | None = None
+    _create: Callable[[], Resource]
+    _made: dict[None, Resource] = field(default_factory=dict)
+    _users: set[int] = field(default_factory=set)
+    """The calls that are under way."""
+    _ended: bool = False
 
     @property
     def resource(self) -> Resource:
         """The resource, made now if it was not yet. Raises :class:`CallError`."""
-        if self.made is None:
-            self.made = self.make()
-        return self.made
+        made = self._made.get(None)
+        return self.make_now() if made is None else made
 
-    def close(self) -> None:
-        """Close what was made."""
-        if self.made is not None:
-            self.made.close()
+    def make_now(self) -> Resource:
+        """Make the resource. Raises :class:`CallError`."""
+        made = self._create()
+        first = self._made.setdefault(None, made)
+        if first is not made:  # another thread was quicker
+            made.close()
+        return first
+
+    def enter(self, user: int) -> bool:
+        """Keep it open until the user has left. False: it has ended, and must not be used."""
+        self._users.add(user)
+        if not self._ended:
+            return True
+        self.leave(user)
+        return False
+
+    def leave(self, user: int) -> None:
+        """A call is over."""
+        self._users.discard(user)
+        if self._ended:
+            self._close_unused()
+
+    def end(self) -> None:
+        """Close what was made: now, or when the last call that is under way is over, in its thread."""
+        self._ended = True
+        self._close_unused()
+
+    def _close_unused(self) -> None:
+        if not self._users and (made := self._made.pop(None, None)) is not None:
+            made.close()
+
+
+_opening: ContextVar[dict[str, _Declared] | None] = ContextVar("opening", default=None)
+"""The prepared resources, for scripts that are loaded and opened: other threads go on with the running ones."""
 
 
 class Resources:
-    """What scripts call. Not thread-safe: every call comes from one thread, the main thread.
+    """What scripts call. Calls come from any thread, all else from one, the main thread.
 
     ``clock``: nanoseconds that only grow. ``rehearse``: gets every call in place of the outside system, which is then
     left alone (``trimtab try``).
@@ -69,7 +106,8 @@ class Resources:
         self._running: dict[str, _Declared] = {}
         self._candidates: dict[str, _Declared] | None = None
         self._retired: dict[str, list[_Declared]] = {}
-        self._counts: dict[tuple[str, str], CallCount] = {}
+        self._over: deque[tuple[str, str, int, bool]] = deque()
+        """Calls that were not counted yet: script, resource, nanoseconds, and whether it failed."""
 
     # --- what bindings call ---
 
@@ -78,11 +116,11 @@ class Resources:
 
         Calls in the name of scripts go through :meth:`call`.
         """
-        return self._find(name)
+        return self._find(name).resource
 
     def declared(self, kind: str) -> list[Any]:
         """Return the options of every resource of a kind that the generation has."""
-        return [made.options for name, made in self._running.items() if name.partition(".")[0] == kind]
+        return [made.options for name, made in list(self._here().items()) if name.partition(".")[0] == kind]
 
     def call(self, call: Call, work: Callable[[Any], Result], rehearsed: Result, own: Resource | None = None) -> Result:
         """Return what ``work`` returns for the resource that the call names: the running generation's, or ``own``.
@@ -90,29 +128,47 @@ class Resources:
         Where calls are rehearsed, the call is only shown, and ``rehearsed`` is returned. Raises :class:`CallError` for
         a resource that is not declared, and whatever ``work`` raises.
         """
-        resource = own or self._find(call.resource)
         if self._rehearse is not None:
+            if own is None:
+                self.require(call.resource)
             self._rehearse(call)
             return rehearsed
-        count = self._counts.get((call.script, call.resource))
-        if count is None:
-            count = self._counts[call.script, call.resource] = CallCount(call.script, call.resource)
-        count.calls += 1
+        if own is not None:
+            return self._timed(call, work, own)
+        used = self._enter(call)
+        try:
+            return self._timed(call, work, used.resource)
+        finally:
+            used.leave(id(call))
+
+    def _enter(self, call: Call) -> _Declared:
+        while not (found := self._find(call.resource)).enter(id(call)):
+            pass  # it was replaced, and closed, in this moment
+        return found
+
+    def _timed(self, call: Call, work: Callable[[Any], Result], resource: Resource) -> Result:
+        failed = True
         started = self._clock()
         try:
-            return work(resource)
-        except BaseException:
-            count.failed += 1
-            raise
+            result = work(resource)
+            failed = False
         finally:
-            if len(count.samples) < MOST_SAMPLES:
-                count.samples.append(self._clock() - started)
+            self._over.append((call.script, call.resource, self._clock() - started, failed))
+        return result
 
     def counted(self) -> list[CallCount]:
         """Return what was counted since the last time."""
-        counts = list(self._counts.values())
-        self._counts.clear()
-        return counts
+        counts: dict[tuple[str, str], CallCount] = {}
+        for _ in range(len(self._over)):
+            script, resource, nanoseconds, failed = self._over.popleft()
+            count = counts.get((script, resource))
+            if count is None:
+                count = counts[script, resource] = CallCount(script, resource)
+            count.calls += 1
+            count.failed += failed
+            if len(count.samples) < MOST_SAMPLES:
+                count.samples.append(nanoseconds)
+        return list(counts.values())
 
     # --- generations ---
 
@@ -131,7 +187,7 @@ class Resources:
                     declared[name] = self._declare(name, options, made=made)
                 except (CallError, msgspec.ValidationError, LookupError) as error:
                     faults[artifact_name(name)] = _fault(error)
-        kept = {name: each for name, each in self._running.items() if name not in changes}
+        kept = {name: each for name, each in list(self._running.items()) if name not in changes}
         self._candidates = kept | declared
         return faults
 
@@ -160,12 +216,11 @@ class Resources:
     @contextmanager
     def prepared(self) -> Iterator[None]:
         """Inside the block, calls go to the prepared resources, if there are any."""
-        running = self._running
-        self._running = self._there()
+        outside = _opening.set(self._there())
         try:
             yield
         finally:
-            self._running = running
+            _opening.reset(outside)
 
     def commit(self) -> None:
         """Let calls go to the prepared resources from now on. The others wait for :meth:`close_retired`."""
@@ -181,49 +236,55 @@ class Resources:
             self._retire(candidates, self._running)
 
     def close_retired(self) -> None:
-        """Close the resources that were replaced or dropped; no call of theirs is under way."""
+        """Close the resources that were replaced or dropped; one that a thread is calling, when that call is over."""
         retired, self._retired = self._retired, {}
         for several in retired.values():
             for declared in several:
-                declared.close()
+                declared.end()
 
     def close(self) -> None:
-        """Close every resource."""
+        """Close every resource, as :meth:`close_retired` does."""
         self.abort()
         running, self._running = self._running, {}
         self._retire(running, {})
         self.close_retired()
 
     def _retire(self, resources: Mapping[str, _Declared], kept: Mapping[str, _Declared]) -> None:
-        for name, made in resources.items():
-            if kept.get(name) is not made:
-                self._retired.setdefault(name, []).append(made)
+        for name, declared in list(resources.items()):
+            if kept.get(name) is not declared:
+                self._retired.setdefault(name, []).append(declared)
 
     def _there(self) -> dict[str, _Declared]:
         return self._running if self._candidates is None else self._candidates
 
     # --- one resource ---
 
-    def _find(self, name: str) -> Resource:
-        found = self._running.get(name)
+    def _here(self) -> dict[str, _Declared]:
+        opening = _opening.get()
+        return self._running if opening is None else opening
+
+    def _find(self, name: str) -> _Declared:
+        here = self._here()
+        found = here.get(name)
         if found is not None:
-            return found.resource
-        if name in self._retired:  # for the close() of scripts that went together with it
-            return self._retired[name][-1].resource
+            return found
+        if (retired := self._retired.get(name)) is not None:  # for the close() of scripts that went together with it
+            return retired[-1]
         kind, _, rest = name.partition(".")
         if kind in self._kinds and rest in self._kinds[kind].implied:
-            self._running[name] = self._declare(name, {}, made=False)
-            return self._running[name].resource
+            return here.setdefault(name, self._declare(name, {}, made=False))
         raise self._undeclared(name, kind, rest)
 
     def _declare(self, name: str, given: Mapping[str, Any], *, made: bool) -> _Declared:
         kind = self._kinds[name.partition(".")[0]]
         options = msgspec.convert(given, kind.options)
-        make = partial(kind.create, options, name, self._folder)
-        return _Declared(options, make, make() if made else None)
+        declared = _Declared(options, partial(kind.create, options, name, self._folder))
+        if made:
+            declared.make_now()
+        return declared
 
     def _undeclared(self, name: str, kind: str, rest: str) -> CallError:
-        declared = sorted(other.partition(".")[2] for other in self._running if other.startswith(f"{kind}."))
+        declared = sorted(other.partition(".")[2] for other in list(self._here()) if other.startswith(f"{kind}."))
         hint = nearest(rest, declared)
         message = f"expected a resource that the configuration declares ({', '.join(declared) or 'there is none'})"
         message += f", got {kind}({rest!r}); "

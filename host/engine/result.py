@@ -10,6 +10,7 @@ import msgspec
 
 from trimtab.engine.calls import CallCount
 from trimtab.engine.run import Emitted, HandlerRun
+from trimtab.engine.state import StateRow
 from trimtab.errors import Fault
 
 
@@ -34,6 +35,9 @@ class FailedEvent(msgspec.Struct, frozen=True):
     script: str | None
     version: str | None
     fault: Fault
+    timer: bool = False
+    """It is a :class:`DueTimer`."""
+    tries: int = 1
 
 
 class ScriptCount(msgspec.Struct):
@@ -43,6 +47,8 @@ class ScriptCount(msgspec.Struct):
     failed: int
     samples: list[int]
     """Nanoseconds that some of the events took."""
+    retried: int = 0
+    """How often an event was tried again."""
 
 
 class BatchResult(msgspec.Struct):
@@ -53,22 +59,36 @@ class BatchResult(msgspec.Struct):
     scripts: dict[str, ScriptCount]
     max_timestamp: int | None
     calls: list[CallCount] = []
+    changes: list[StateRow] = []
+    """What is different in the state, in the order in which it changed."""
+    next_due: int | None = None
+    """When a timer of processing time, or an expiry, is due next, in ms; 0: at once."""
+    awaits_watermark: bool = False
+    """Whether timers wait for event time."""
+    breakers: dict[str, str] = {}
+    """The circuit breakers that are not closed, by script or resource, with their state."""
 
 
-def merge(runs: Iterable[HandlerRun]) -> dict[str, Lines]:
-    """Bring what several handlers emitted into the order of the events, handlers in their order for each."""
-    by_sink: dict[str, list[Emitted]] = {}
-    for run in runs:
-        for sink, emitted in run.emitted.items():
-            if emitted.lines:
-                by_sink.setdefault(sink, []).append(emitted)
-    return {sink: _lines(parts) for sink, parts in by_sink.items()}
+def merge(*groups: Iterable[HandlerRun]) -> dict[str, Lines]:
+    """Bring what several handlers emitted into the order of the events, handlers in their order for each.
+
+    Each group has events of its own; what they emitted follows what those of the group before did.
+    """
+    by_sink: dict[str, list[bytes]] = {}
+    for runs in groups:
+        parts: dict[str, list[Emitted]] = {}
+        for run in runs:
+            for sink, emitted in run.emitted.items():
+                if emitted.lines:
+                    parts.setdefault(sink, []).append(emitted)
+        for sink, several in parts.items():
+            lines = _lines(several)
+            by_sink[sink] = by_sink[sink] + lines if sink in by_sink else lines
+    return {sink: Lines(b"\n".join(lines) + b"\n", len(lines)) for sink, lines in by_sink.items()}
 
 
-def _lines(parts: Sequence[Emitted]) -> Lines:
+def _lines(parts: Sequence[Emitted]) -> list[bytes]:
     if len(parts) == 1:
-        lines = parts[0].lines
-    else:
-        pairs = chain.from_iterable(zip(part.indexes, part.lines, strict=True) for part in parts)
-        lines = [line for _index, line in sorted(pairs, key=itemgetter(0))]
-    return Lines(b"\n".join(lines) + b"\n", len(lines))
+        return parts[0].lines
+    pairs = chain.from_iterable(zip(part.indexes, part.lines, strict=True) for part in parts)
+    return [line for _index, line in sorted(pairs, key=itemgetter(0))]

@@ -7,17 +7,25 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
 
 from trimtab.engine.resources import Resources
+from trimtab.engine.run import Hand
+from trimtab.engine.state import StateStore
 
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop, Future
+
     from trimtab.api import Binding
+
+Result = TypeVar("Result")
 
 DEFAULT_TIMEOUT = 1.0
 """Seconds that one event may take in a handler, and ``open``, ``close`` and a top level as a whole."""
+DEFAULT_BACKOFF = 0.1
+DEFAULT_CONCURRENCY = 100
 
 
 class Script(msgspec.Struct, frozen=True):
@@ -46,6 +54,16 @@ class HandlerSpec(msgspec.Struct, frozen=True):
     """Only events for which this expression is true."""
     timeout: float = DEFAULT_TIMEOUT
     """Seconds one event may take."""
+    attempts: int = 1
+    """How often an event is tried before it is a dead letter."""
+    backoff: float = DEFAULT_BACKOFF
+    """Seconds until the second attempt, at most; twice as long before each further one. The pause is random."""
+    concurrency: int = DEFAULT_CONCURRENCY
+    """How many events may be in flight in one lane, where the handler is asynchronous."""
+    asynchronous: bool = False
+    """It waits: :meth:`ScriptInstance.start` begins with an event, and others go on meanwhile."""
+    timer: bool = False
+    """It handles timers, not events."""
 
 
 class LogEntry(msgspec.Struct, frozen=True):
@@ -73,6 +91,44 @@ class Limits(Protocol):
 
     def is_exceeded(self, error: BaseException) -> bool:
         """Tell whether an error is that exception."""
+
+
+class Tasks(Protocol):
+    """What waits in this process while events are in flight. Given by the runner; main thread only."""
+
+    @property
+    def loop(self) -> AbstractEventLoop:
+        """The event loop, made when it is first asked for. It runs only while something is waited for."""
+
+    def call(self, function: Callable[[], Result]) -> Future[Result]:
+        """Call a function in a thread. Cancelling the future does not end the call, only the interest in it."""
+
+    def wake(self) -> None:
+        """Have :meth:`run` look at its condition again: called in the loop, whenever something has ended."""
+
+    def run(self, until: Callable[[], bool], readable: int | None = None) -> None:
+        """Run the event loop until a condition holds, or a file descriptor can be read."""
+
+
+class NoTasks:
+    """Where nothing ever waits: no handler is asynchronous, and none is tried again."""
+
+    @property
+    def loop(self) -> AbstractEventLoop:
+        """See :class:`Tasks`."""
+        raise RuntimeError("nothing can wait here")
+
+    def call(self, function: Callable[[], Result]) -> Future[Result]:
+        """See :class:`Tasks`."""
+        raise RuntimeError(f"nothing can wait here: {function}")
+
+    def wake(self) -> None:
+        """See :class:`Tasks`."""
+
+    def run(self, until: Callable[[], bool], readable: int | None = None) -> None:
+        """See :class:`Tasks`."""
+        if not until():
+            raise RuntimeError(f"nothing can wait here, also not for {readable}")
 
 
 @dataclass(slots=True)
@@ -108,3 +164,6 @@ class ScriptHost:
     resources: Resources = field(default_factory=lambda: Resources({}, Path(), lambda: 0))
     confined: bool | None = None
     """Whether scripts reach only what the configuration declares; None: as the language has it."""
+    state: StateStore = field(default_factory=StateStore)
+    hand: Hand = field(default_factory=Hand)
+    tasks: Tasks = field(default_factory=NoTasks)

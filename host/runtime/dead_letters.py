@@ -93,8 +93,8 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
         return {**document, "payload_encoding": "base64"}
 
 
-class Filters(msgspec.Struct, frozen=True, kw_only=True):
-    """Which letters: all that match everything that is given."""
+class Filters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which letters: all that match everything that is given. A misspelt field is refused: it would match all."""
 
     script: str | None = None
     source: str | None = None

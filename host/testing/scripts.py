@@ -16,9 +16,11 @@ from trimtab.engine.calls import Call, CallCount
 from trimtab.engine.engine import Engine, Plan
 from trimtab.engine.resources import Resources
 from trimtab.engine.script import LogEntry, ScriptHost
+from trimtab.engine.state import StateRow
 from trimtab.errors import Fault
 from trimtab.plugin_manager import Plugins
 from trimtab.sandbox.limits import SignalLimits
+from trimtab.sandbox.tasks import EventLoopTasks
 
 SOURCE, SINK = "events", "out"
 
@@ -32,6 +34,8 @@ class Handled:
     faults: list[Fault]
     """Of the events that failed."""
     calls: list[CallCount]
+    changes: list[StateRow]
+    """What is different in the state."""
 
 
 @dataclass
@@ -44,6 +48,10 @@ class ScriptRunner:
 
     resources: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
+    key: str | None = None
+    """The field of the events that keys their state."""
+    timestamp: str | None = None
+    """The field of the events that holds their event time."""
     confined: bool | None = None
     rehearsed: list[Call] | None = None
     folder: Path = field(default_factory=Path)
@@ -51,6 +59,7 @@ class ScriptRunner:
     logged: list[LogEntry] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self._position = 0
         rehearse = None if self.rehearsed is None else self.rehearsed.append
         host = ScriptHost(
             sources=frozenset({SOURCE}),
@@ -60,9 +69,10 @@ class ScriptRunner:
             bindings=self.plugins.bindings(),
             resources=Resources(self.plugins.resource_kinds(), self.folder, perf_counter_ns, rehearse),
             confined=self.confined,
+            tasks=EventLoopTasks(),
         )
         self._engine = Engine(
-            self.plugins.script_engines(), host, {SOURCE: SourceSpec(None, None)}, lambda: time_ns() // 1_000_000
+            self.plugins.script_engines(), host, {SOURCE: SourceSpec(self.key, self.timestamp)}, lambda: time_ns() // 1_000_000
         )
         self._deploy({}, self.resources, self.settings)
 
@@ -74,14 +84,20 @@ class ScriptRunner:
         """Replace resources; ``__`` stands for the dot: ``declare(sql__orders={"url": ...})``; None: without it."""
         self._deploy({}, {name.replace("__", "."): options for name, options in resources.items()}, None)
 
-    def handle(self, *events: Any) -> Handled:
-        """Hand the events to the scripts, as one batch."""
+    def handle(self, *events: Any, now: int | None = None, watermark: int | None = None) -> Handled:
+        """Hand the events to the scripts, as one batch; then fire the timers that are due.
+
+        ``now``: the processing time, ``watermark``: how far event time has come; both in ms since the epoch.
+        """
         lines = b"\n".join(msgspec.json.encode(event) for event in events)
-        batch = Batch(0, self._engine.generation, SOURCE, lines, len(events), time_ns() // 1_000_000, "test", 0)
+        arrival = time_ns() // 1_000_000 if now is None else now
+        batch = Batch(0, self._engine.generation, SOURCE, lines, len(events), arrival, "test", self._position)
+        self._position += len(lines) + 1
+        batch.watermarks = {} if watermark is None else {SOURCE: watermark}
         result = self._engine.process(batch)
         emitted = result.emitted.get(SINK)
         values = [msgspec.json.decode(line) for line in emitted.data.splitlines()] if emitted else []
-        return Handled(values, [failed.fault for failed in result.failed], result.calls)
+        return Handled(values, [failed.fault for failed in result.failed], result.calls, result.changes)
 
     def close(self) -> Sequence[Fault]:
         """Close scripts and resources. Returns what failed."""

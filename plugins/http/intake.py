@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from trimtab.api import Codec
 from trimtab.plugins.http.bodies import inflate, split
+from trimtab.plugins.http.described import operations
 from trimtab.plugins.http.options import HttpSourceOptions
 from trimtab.plugins.http.refusals import Refusal, too_large
 
@@ -44,6 +45,8 @@ class Intake:
         self._limit = options.max_body
         self._codec = codec
         self._taker = taker
+        self.openapi = operations(codec, token=self._token is not None)
+        """See :meth:`Source.routes`."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from trimtab.api import Events, HandlerRun, Script, ScriptEngine, ScriptError, ScriptHost, ScriptInstance
 from trimtab.sandbox.python.coroutines import Coroutines
-from trimtab.sandbox.python.facade import Emitter, context_type, facade
+from trimtab.sandbox.python.facade import context_type, facade
 from trimtab.sandbox.python.guard import Guard
 from trimtab.sandbox.python.handlers import Handler, find_handlers, is_async
 from trimtab.sandbox.python.modules import Modules
@@ -33,11 +33,11 @@ class PythonInstance(ScriptInstance):
         sources = Sources(script, libraries)
         self._texts = sources.texts
         self._guard = Guard(script.name, self._texts, host.limits)
-        self._emitter = Emitter()
+        self._hand = host.hand
         self._coroutines = Coroutines(host.limits)
         self._context = context_type(script)
         self.libraries = self._guard.call(lambda: sources.closure(script.name))
-        self._modules = Modules(script, sources, self._guard.call(lambda: facade(script, host, self._emitter)))
+        self._modules = Modules(script, sources, self._guard.call(lambda: facade(script, host)))
         with self._modules.registered():
             self._namespace, self._handlers = self._guard.call(lambda: self._run(script.name))
         self.libraries |= self._modules.files
@@ -52,11 +52,11 @@ class PythonInstance(ScriptInstance):
         if not selection:
             return
         chosen = self._handlers[handler]
-        self._emitter.run = run
+        self._hand.run = run
         with self._modules.registered():
             call, values = self._values(chosen, events, selection)
             self._guard.each(call, self._context, events, selection, values, run, chosen.spec.timeout)
-        self._emitter.run = None
+        self._hand.run = None
 
     def settings_changed(self) -> None:
         """Nothing to do: scripts look at the host's settings themselves."""

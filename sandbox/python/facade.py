@@ -11,7 +11,7 @@ import msgspec
 
 import trimtab
 from trimtab.engine.batch import Events
-from trimtab.engine.run import HandlerRun
+from trimtab.engine.run import Hand
 from trimtab.engine.script import Script, ScriptHost, Settings
 from trimtab.scripting import Context, handler
 
@@ -24,21 +24,16 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Emitter:
-    """``emit`` of one script. ``run`` is where values go; None while no event is handled."""
+    """``emit`` of one script."""
 
-    __slots__ = ("run",)
+    __slots__ = ("_hand",)
 
-    def __init__(self) -> None:
-        self.run: HandlerRun | None = None
+    def __init__(self, hand: Hand) -> None:
+        self._hand = hand
 
     def emit(self, sink: str, value: Any) -> None:
         """Send a value to a sink; see ``trimtab.emit``."""
-        run = self.run
-        if run is None:
-            raise RuntimeError(
-                "expected emit() while a handler handles an event, got a call outside of one; "
-                "call it in the handler, not in open(), close() or at the top level"
-            )
+        run = self._hand.run or self._hand.current("emit()")
         try:
             line = _encode(value)
         except (TypeError, UnicodeEncodeError) as error:
@@ -103,11 +98,11 @@ def context_type(script: Script) -> type[EventContext]:
     return made
 
 
-def facade(script: Script, host: ScriptHost, emitter: Emitter) -> ModuleType:
+def facade(script: Script, host: ScriptHost) -> ModuleType:
     """Make the module ``trimtab`` of one script. What it lacks comes from the installed package."""
     names = {
         "Context": Context,
-        "emit": emitter.emit,
+        "emit": Emitter(host.hand).emit,
         "handler": handler,
         "settings": SettingsView(host.settings),
         **{binding.name: binding.bind(script, host) for binding in host.bindings},

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from trimtab.artifacts.database import SCHEMA_VERSION
 from trimtab.artifacts.records import Change
+from trimtab.artifacts.schema import SCHEMA
 from trimtab.artifacts.store import ArtifactStore
 from trimtab.errors import Fault, StateError, UsageError
 
@@ -355,7 +355,7 @@ def test_a_committed_generation_survives_kill_9(path: Path, lines: int) -> None:
 def test_a_store_of_a_newer_version_is_refused_and_left_alone(path: Path) -> None:
     ArtifactStore(path).close()
     with sqlite3.connect(path) as connection:
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+        connection.execute(f"PRAGMA user_version = {SCHEMA.version + 1}")
     connection.close()
     before = path.read_bytes()
     with pytest.raises(StateError, match="newer trimtab; install that version again"):

@@ -1,0 +1,224 @@
+"""Takes batches through the handlers of the running scripts."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import groupby
+
+import msgspec
+
+from trimtab.engine.batch import Batch, Events, InvalidRecordsError, SourceSpec, TimerEvents
+from trimtab.engine.flights import Flight, Flights
+from trimtab.engine.pending import Pending
+from trimtab.engine.result import BatchResult
+from trimtab.engine.run import HandlerRun, ScriptState
+from trimtab.engine.script import ScriptHost
+from trimtab.engine.state import TIMER, DueTimer, StateRow, Transaction
+from trimtab.engine.steps import Active, Step, steps_of, without_invalid
+from trimtab.errors import Fault
+
+Entering = Callable[[str], None] | None
+
+
+class Dispatcher:
+    """Hands the events of batches to handlers. ``active``: the running scripts, by name; they change from outside."""
+
+    def __init__(self, host: ScriptHost, sources: Mapping[str, SourceSpec], active: Mapping[str, Active]) -> None:
+        self._host, self._sources, self._active = host, sources, active
+        self._state = host.state
+        self._steps: dict[str, list[Step]] = {}
+        self._flights = Flights(host.tasks)
+        self._in_flight: Counter[int] = Counter()
+        """Flights by the identity of the instance that they belong to."""
+        self._pending: deque[Pending] = deque()
+        self._watermarks: dict[str, int] = {}
+
+    @property
+    def waiting(self) -> int:
+        """How many flights were not started yet."""
+        return self._flights.waiting
+
+    @property
+    def flying(self) -> bool:
+        """Whether any batch is not complete."""
+        return any(not pending.complete for pending in self._pending)
+
+    def flies(self, active: Active) -> bool:
+        """Whether events are in flight in a script."""
+        return self._in_flight[id(active.instance)] > 0
+
+    def forget_steps(self) -> None:
+        """Other scripts run from now on."""
+        self._steps.clear()
+
+    def finished(self) -> Iterator[tuple[Batch, BatchResult]]:
+        """See ``Engine.finished``."""
+        while self._pending and self._pending[0].complete:
+            pending = self._pending.popleft()
+            result = pending.result()
+            result.calls = self._host.resources.counted()
+            result.next_due = 0 if self._is_due() else self._state.next_due()
+            result.awaits_watermark = any(map(self._state.awaits, self._sources))
+            yield pending.batch, result
+
+    def submit(self, batch: Batch, entering: Entering) -> None:
+        """See ``Engine.submit``."""
+        if batch.timers:
+            self._pending.append(pending := Pending(batch))
+            self._fire(pending, [msgspec.json.decode(line, type=DueTimer) for line in batch.data.split(b"\n")], entering)
+        else:
+            self._run_batch(self._steps_of(batch), batch, entering)
+
+    def submit_to(self, active: Active, batch: Batch) -> None:
+        """Hand a batch to one script that need not be one of the running ones."""
+        self._run_batch([step for step in steps_of(active) if step.concerns(batch.source)], batch, None)
+
+    def _run_batch(self, steps: Sequence[Step], batch: Batch, entering: Entering) -> None:
+        self._pending.append(pending := Pending(batch))
+        self._state.now = max(self._state.now, batch.arrival)
+        pending.change(self._state.take_expired())
+        if batch.count:
+            self._handle(pending, steps, entering)
+        if batch.only is None and not (batch.isolated and batch.count):
+            self._watermarks.update(batch.watermarks)
+            self._fire(pending, self._state.take_due(self._watermarks), entering)
+
+    def _handle(self, pending: Pending, steps: Sequence[Step], entering: Entering) -> None:
+        events = self._events(pending, decoded=any(s.where is not None or s.active.instance.decodes for s in steps))
+        if events is None:
+            return
+        pending.max_timestamp = events.max_timestamp
+        # Every filter looks at the events before any handler can change them.
+        selections = [step.select(events) for step in steps]
+        for step, selection in zip(steps, selections, strict=True):
+            if selection:
+                self._run(pending, step, events, selection, entering)
+
+    def _events(self, pending: Pending, *, decoded: bool) -> Events | None:
+        batch = pending.batch
+        spec = self._sources[batch.source]
+        try:
+            return Events(batch, spec, decoded=decoded)
+        except InvalidRecordsError:
+            batch, pending.failed = without_invalid(batch)
+            return Events(batch, spec, decoded=decoded) if batch.count else None
+
+    def _fire(self, pending: Pending, due: Sequence[DueTimer], entering: Entering) -> None:
+        """Have timers handled by the scripts that have set them."""
+        for (script, _source, _time), some in groupby(due, key=lambda e: (e.script, e.timer.source, e.timer.time)):
+            active = self._active.get(script)
+            step = None if active is None else next((s for s in steps_of(active) if s.spec.timer), None)
+            if step is not None:
+                events = TimerEvents(pending.batch, list(some))
+                self._run(pending, step, events, range(events.count), entering)
+
+    def _run(
+        self, pending: Pending, step: Step, events: Events, selection: Sequence[int], entering: Entering
+    ) -> None:
+        """Hand the selected events to one handler."""
+        active = step.active
+        if entering is not None:
+            entering(active.script.name)
+        if active.flies:
+            for index in selection:
+                self._launch(pending, step, events, index)
+            return
+        run = self._new_run(step, events, [])
+        if isinstance(events, TimerEvents):
+            run.settled += [self._drop(events.due(index)) for index in selection]
+        ready = self._migrated(step, selection, run)
+        if ready:
+            active.instance.process(step.handler, events, ready, run)
+        pending.add(step, run, len(selection))
+
+    def _new_run(self, step: Step, events: Events, settled: list[StateRow]) -> HandlerRun:
+        script = step.active.script
+        version = msgspec.json.encode(script.version[:12])
+        state = ScriptState(self._state, script.name, version, step.active.handles_timers)
+        return HandlerRun(self._host.sinks, events, state, settled)
+
+    # --- events one by one ---
+
+    def _launch(self, pending: Pending, step: Step, events: Events, index: int) -> None:
+        """Let one event fly through one handler."""
+        pending.flying += 1
+        instance, script = step.active.instance, step.active.script.name
+        self._in_flight[id(instance)] += 1
+        settled: list[StateRow] = []  # of all attempts
+
+        def make_run() -> HandlerRun | None:
+            run = self._new_run(step, events, settled)
+            run.index = index
+            if isinstance(events, TimerEvents) and not settled:
+                if not self._state.holds(events.due(index)):
+                    return None
+                settled.append(self._drop(events.due(index)))
+            self._migrated(step, [index], run)
+            return run
+
+        def landed(flight: Flight) -> None:
+            pending.flying -= 1
+            self._in_flight[id(instance)] -= 1
+            if flight.run is not None:
+                pending.add(step, flight.run, 1, flight.attempts)
+
+        keyed = isinstance(events, TimerEvents) or events.keys is not None or step.active.stateful
+        order = (script, events.key_text(index)) if keyed else None
+        self._flights.submit(Flight(instance, step.handler, make_run, (id(instance), step.handler), order, landed))
+
+    # --- state ---
+
+    def _drop(self, due: DueTimer) -> StateRow:
+        return self._state.drop(due.script, due.key, TIMER + due.name)
+
+    def _is_due(self) -> bool:
+        """Whether a timer of event time is due already: it was set for a time that has passed."""
+        return any(self._state.is_due(source, at) for source, at in self._watermarks.items())
+
+    def _migrated(self, step: Step, selection: Sequence[int], run: HandlerRun) -> Sequence[int]:
+        """Have the script make its own what another version has left of the keys of some events.
+
+        Returns the events whose keys are ready; the others fail.
+        """
+        if not step.active.instance.migrates:
+            return selection
+        keys = {index: run.events.key_text(index) for index in selection}
+        faults = self._migrate(step.active, sorted(set(keys.values())), run)
+        for index, key in keys.items():
+            if key in faults:
+                run.fail(index, faults[key])
+        return [index for index in selection if index not in run.faults]
+
+    def _migrate(self, active: Active, keys: Sequence[str], run: HandlerRun) -> dict[str, Fault]:
+        script, own = active.script.name, active.script.version[:12]
+        left = {key: version for key in keys if (version := self._state.version(script, key)) not in (None, own)}
+        if not left:
+            return {}
+        transactions = {key: Transaction(self._state, script, run.state.version, key) for key in left}
+        states = [(transactions[key].items(), version) for key, version in left.items()]
+        faults: dict[str, Fault] = {}
+        for key, values in zip(left, active.instance.migrate(states), strict=True):
+            if isinstance(values, Fault):
+                faults[key] = values
+            else:
+                transactions[key].replace(values)
+                run.settled.extend(transactions[key].rows())
+        return faults
+
+    # --- steps ---
+
+    def _steps_of(self, batch: Batch) -> Sequence[Step]:
+        steps = self._steps.get(batch.source)
+        if steps is None:
+            steps = self._steps[batch.source] = [
+                step
+                for name in sorted(self._active)
+                for step in steps_of(self._active[name])
+                if step.concerns(batch.source)
+            ]
+        if batch.only is None and not batch.skip:
+            return steps
+        return [
+            s for s in steps if batch.only in (None, s.active.script.name) and s.active.script.name not in batch.skip
+        ]

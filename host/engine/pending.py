@@ -1,0 +1,54 @@
+"""Batches whose results are not complete yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from trimtab.engine.batch import Batch
+from trimtab.engine.result import BatchResult, FailedEvent, ScriptCount, merge
+from trimtab.engine.run import HandlerRun
+from trimtab.engine.state import StateRow
+from trimtab.engine.steps import Step, failed_event
+
+
+class Pending:
+    """One batch: what came out of it so far, and how many of its flights are still under way."""
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
+        self.max_timestamp: int | None = None
+        self.failed: list[FailedEvent] = []
+        self.flying = 0
+        self._event_runs: list[HandlerRun] = []
+        self._timer_runs: list[HandlerRun] = []
+        self._scripts: dict[str, ScriptCount] = {}
+        self._changes: list[StateRow] = []
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing of it is under way any more."""
+        return not self.flying
+
+    def change(self, rows: Iterable[StateRow]) -> None:
+        """Take note of what is different in the state."""
+        self._changes.extend(rows)
+
+    def add(self, step: Step, run: HandlerRun, handled: int, tries: int = 1) -> None:
+        """Take what a handler has recorded for ``handled`` events."""
+        script = step.active.script
+        (self._timer_runs if step.spec.timer else self._event_runs).append(run)
+        self._changes.extend(run.changes())
+        count = self._scripts.setdefault(script.name, ScriptCount(0, 0, []))
+        count.handled += handled - len(run.faults)
+        count.failed += len(run.faults)
+        count.retried += tries - 1
+        count.samples += run.samples
+        for index in sorted(run.faults):
+            fault = run.faults[index]
+            timer = step.spec.timer
+            self.failed.append(failed_event(run.events, index, script, fault, timer=timer, tries=tries))
+
+    def result(self) -> BatchResult:
+        """Return what came out of it."""
+        emitted = merge(self._event_runs, self._timer_runs)
+        return BatchResult(emitted, self.failed, self._scripts, self.max_timestamp, changes=self._changes)

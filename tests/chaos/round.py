@@ -1,0 +1,102 @@
+"""One round: a host in a folder of its own, events, accidents, and what came of it."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.chaos.clock import Clock
+from tests.chaos.disk import small_disk
+from tests.chaos.faults import FAULTS, Fault, Scene
+from tests.chaos.feed import Feed, Poster, append
+from tests.chaos.model import outcome
+from tests.chaos.stage import Stage
+from tests.chaos.verdict import differences, repeated
+from tests.chaos.workload import BOTH, Event, Workload
+from tests.e2e.project import eventually
+
+LINES, POSTS = 600, 150
+"""Events of a round, by the way they come."""
+
+
+@dataclass(slots=True)
+class Report:
+    """What a round has shown. The same seed repeats it, as far as the machine lets it."""
+
+    seed: int
+    kind: str
+    seconds: float = 0.0
+    events: int = 0
+    kills: int = 0
+    repeated: int = 0
+    """Values that were emitted more than once."""
+    unanswered: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+
+def kind_of(seed: int) -> str:
+    """Return the kind of accident of a round: each comes as often as the others."""
+    return list(FAULTS)[seed % len(FAULTS)]
+
+
+def play(seed: int, folder: Path) -> Report:
+    """Play one round in an empty folder. It is left as it was at the end if something is wrong, else removed."""
+    report = Report(seed, kind_of(seed))
+    began = time.monotonic()
+    try:
+        with ExitStack() as cleanup:
+            _Round(seed, folder, cleanup).play(report)
+    except (AssertionError, OSError, TimeoutError) as error:
+        report.wrong.append(f"{type(error).__name__}: {error}")
+    report.seconds = time.monotonic() - began
+    if not report.wrong:
+        shutil.rmtree(folder)
+    return report
+
+
+class _Round:
+    def __init__(self, seed: int, folder: Path, cleanup: ExitStack) -> None:
+        self._fault: Fault = FAULTS[kind_of(seed)]
+        rng = random.Random(seed)
+        self._workload = Workload(rng, LINES, POSTS)
+        clock = Clock(folder) if self._fault.own_clock else None
+        self._stage = Stage(folder, rng, clock.environment if clock else {})
+        disk = cleanup.enter_context(small_disk(self._stage.state)) if self._fault.small_disk else None
+        self._scene = Scene(self._stage, disk, clock)
+        self._poster = Poster(self._stage, self._stage.token)
+        cleanup.callback(self._poster.close)
+        cleanup.callback(self._stage.end)
+
+    def play(self, report: Report) -> None:
+        stage, rng = self._stage, self._stage.rng
+        stage.start()
+        feeds = self._feeds(self._workload.lines, self._workload.posts)
+        for _ in range(rng.randint(1, self._fault.times)):
+            self._fault.strike(self._scene)
+        for feed in feeds:
+            feed.finish()
+        self._send_all(*self._workload.closing())
+        self._wait("everything comes out")
+        self._send_all(*self._workload.audits())
+        self._wait("the state is shown")
+        eventually(lambda: stage.running_version() in stage.may_run, f"one of versions {set(stage.may_run)} runs")
+        observed = stage.observed()
+        assert stage.stop() == 0
+        report.wrong += self._differences()
+        report.wrong += self._not_stored()
+        report.events = len(self._workload.lines) + len(self._workload.posts)
+        report.kills, report.unanswered = stage.kills, len(self._poster.unanswered)
+        report.repeated = repeated(observed.rows)
+
+    def _feeds(self, lines: list[Event], posts: list[Event]) -> list[Feed]:
+        feeds = [
+            Feed(list(lines), append(self._stage), at_a_time=6, pause=0.01),
+            Feed(list(posts), self._poster, at_a_time=2, pause=0.01),
+        ]
+        for feed in feeds:
+            feed.start()
+        return feeds

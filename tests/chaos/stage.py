@@ -1,0 +1,191 @@
+"""The host of one round, and what can happen to it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import psutil
+
+from tests.chaos.model import Letter
+from tests.chaos.verdict import Observed
+from tests.chaos.workload import Row, scripts
+from tests.e2e.project import PATIENCE, Project, eventually
+from trimtab.engine.state import TIMER
+from trimtab.runtime.checkpoints import FILE_NAME, CheckpointStore
+
+LANES = 2
+_SOURCE = 'key = "key"\ntimestamp = "ts"'
+_EXTRA = """
+[sources.hook]
+type = "http"
+key = "key"
+token = "{token}"
+[checkpoints]
+interval = "100ms"
+"""
+_decode = msgspec.json.Decoder(Row).decode
+
+
+class Stage(Project):
+    """A project with both scripts, and its host, which may die at any moment. ``rng`` decides what is left open."""
+
+    def __init__(self, folder: Path, rng: random.Random, environment: Mapping[str, str]) -> None:
+        self.token = rng.randbytes(8).hex()
+        super().__init__(folder, lanes=LANES, source=_SOURCE, extra=_EXTRA.format(token=self.token))
+        self.rng = rng
+        self.kills = 0
+        """How often the host has died: each time it may leave half a line behind."""
+        self.version = 0
+        self.may_run = frozenset[int]()
+        """The versions of the scripts of which one must run in the end."""
+        self._environment = {**os.environ, **environment}
+        self._struck: set[int] = set()
+        self.swap()
+
+    # --- the host's life ---
+
+    def launch(self) -> None:
+        """Start the host and wait for nothing."""
+        self._struck.clear()
+        command = [sys.executable, "-m", "trimtab", "run", "--config", str(self.config)]
+        with self.log.open("a") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, text=True, env=self._environment)
+
+    def start(self) -> None:
+        """Start the host and wait until it listens."""
+        self.launch()
+        eventually(self._listens, "the host listens")
+
+    def ensure_running(self) -> None:
+        """Start the host if it does not run. It may have ended because it could not go on, but not in any other way."""
+        if self.process is not None and (code := self.process.poll()) is not None:
+            assert code == 1, f"the host ended with {code}: {self.log.read_text()}"
+            self.process = None
+        if self.process is None:
+            self.start()
+
+    def kill_host(self) -> None:
+        """End the host as the kernel does when memory runs out."""
+        assert self.process is not None
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        self.kills += 1
+        self.stop(signal.SIGKILL)
+        psutil.wait_procs(children, timeout=PATIENCE)
+
+    def kill_lane(self) -> None:
+        """End one lane, but none twice: of an event that takes a lane down twice, the host thinks that it is the cause."""
+        found = [(index, lane["pid"]) for index, lane in enumerate(self.status()["lanes"]) if lane["pid"]]
+        left = [(index, pid) for index, pid in found if index not in self._struck]
+        if left:
+            index, pid = self.rng.choice(left)
+            self._struck.add(index)
+            _kill(pid)
+
+    def kill_nursery(self) -> None:
+        """End the process that lanes are forked from, and so all lanes."""
+        if not self._struck:
+            self._struck |= set(range(LANES))
+            (nursery,) = psutil.Process(self._pid()).children()
+            _kill(nursery.pid)
+
+    def _pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    def pause(self, longest: float) -> None:
+        """Wait up to so many seconds."""
+        time.sleep(self.rng.uniform(0, longest))
+
+    # --- changes ---
+
+    def swap(self) -> None:
+        """Save the next version of both scripts, as one change."""
+        self.version += 1
+        self.may_run = frozenset({self.version})
+        self.checkout(scripts(self.version))
+
+    def running_version(self) -> int | None:
+        """Return which version of both scripts runs; None while it is not the same of both, or not a known one."""
+        running = {script["name"]: script["version"] for script in self.status()["scripts"]}
+        for version in range(1, self.version + 1):
+            hashes = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in scripts(version).items()}
+            if running == {name: found[:12] for name, found in hashes.items()}:
+                return version
+        return None
+
+    def roll_back(self, generation: int) -> bool:
+        """Roll back to a generation; returns whether the host has said that it is done."""
+        token = (self.folder / ".trimtab" / "control.token").read_text().strip()
+        headers = {"Authorization": f"Bearer {token}"}
+        url = f"{self.url}/api/rollback"
+        try:
+            answer = httpx.post(url, json={"generation": generation}, headers=headers, timeout=PATIENCE, trust_env=False)
+        except httpx.TransportError:
+            return False
+        return answer.is_success
+
+    # --- what is seen ---
+
+    @property
+    def state(self) -> Path:
+        """The state folder."""
+        return self.folder / ".trimtab"
+
+    def observed(self) -> Observed:
+        """Return what has come out so far; the host must run."""
+        whole, torn = self._rows()
+        return Observed(whole, self._letters(), max(0, torn - self.kills))
+
+    def _rows(self) -> tuple[list[Row], int]:
+        path = self.folder / "out.jsonl"
+        lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+        rows, torn = [], 0
+        for line in lines:
+            try:
+                rows.append(_decode(line))
+            except msgspec.DecodeError:
+                torn += 1
+        return rows, torn
+
+    def _letters(self) -> frozenset[Letter]:
+        letters = self.ask("/api/dead-letters?limit=1000")
+        return frozenset((letter["script"] or letter["kind"], _number(letter["payload"])) for letter in letters)
+
+    def stored(self) -> dict[tuple[str, str], dict[str, Any]]:
+        """Return the state in the last checkpoint by script and key, with ``timers``; the host must not run."""
+        found: dict[tuple[str, str], dict[str, Any]] = {}
+        store = CheckpointStore(self.state / FILE_NAME)
+        for row in (row for rows in store.rows() for row in rows):
+            of_key = found.setdefault((row.script, json.loads(row.key)), {})
+            if row.name.startswith(TIMER):
+                of_key.setdefault("timers", []).append(row.name)
+            elif not row.name.startswith("\0") and row.value is not None:
+                of_key[row.name] = json.loads(row.value)
+        store.close()
+        return found
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return  # it was about to be replaced anyway
+
+
+def _number(payload: str) -> int:
+    try:
+        return int(json.loads(payload)["n"])
+    except (ValueError, TypeError, KeyError):
+        return -1  # of no event: the comparison will not know it
