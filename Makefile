@@ -8,7 +8,7 @@ FILES  := $(VENV)/.files
 # mypy sees the three folders as one package through the strict editable install.
 EDITABLE := --config-settings editable_mode=strict
 
-.PHONY: run test check bench clean
+.PHONY: run test check bench chaos soak clean
 .DEFAULT_GOAL := run
 
 $(VENV)/.pip:
@@ -45,6 +45,18 @@ check: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python -m pip install -qq --editable '.[bench]' $(EDITABLE)
 	$(BIN)/python -m benchmarks
+
+# Accidents, each round with its own seed: `make chaos ROUNDS=1 SEED=137` repeats one.
+ROUNDS ?= 200
+SEED   ?= 0
+chaos: $(VENV)/.dev
+	$(BIN)/python -m tests.servers.install
+	$(BIN)/python -m tests.chaos --rounds $(ROUNDS) --seed $(SEED)
+
+# Ten minutes of steady load: does the host grow, or slow down?
+SECONDS ?= 600
+soak: $(VENV)/.dev
+	$(BIN)/python -m tests.soak --seconds $(SECONDS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

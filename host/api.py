@@ -20,6 +20,7 @@ from trimtab.durations import Duration, check_positive_duration, parse_duration
 from trimtab.engine.batch import Events
 from trimtab.engine.calls import Caller
 from trimtab.engine.objects import Pages, Scope, ScriptObject
+from trimtab.engine.reach import ANYWHERE, Reach
 from trimtab.engine.run import Hand, HandlerRun
 from trimtab.engine.script import HandlerSpec, LogEntry, Script, ScriptHost
 from trimtab.engine.state import Timer
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
 __all__ = [
+    "ANYWHERE",
     "Binding",
     "CallError",
     "Caller",
@@ -65,6 +67,7 @@ __all__ = [
     "PluginError",
     "Position",
     "Problem",
+    "Reach",
     "Records",
     "Resource",
     "ResourceBinding",
@@ -115,6 +118,8 @@ class Records:
     position make the ``event.id``, so they must be the same when the same record is read again.
     ``end``: the position at which reading goes on after these records; None: right behind the last one (its newline
     included, for byte offsets).
+    ``whole``: they go to the lanes at once or not at all, so a checkpoint never falls between them, nor before what the
+    source does when ``deliver`` has returned, up to its next ``await``.
     """
 
     data: bytes
@@ -122,6 +127,7 @@ class Records:
     positions: Sequence[int] | None = None
     partition: str = ""
     end: int | None = None
+    whole: bool = False
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -352,6 +358,12 @@ class ScriptEngine(ABC):
         leaves behind may be visible to another script or version.
         """
 
+    def reaches(self, name: str, source: bytes) -> Reach:  # noqa: ARG002 - most need nothing
+        """Return what a script needs beside the declared resources, where the configuration does not say what scripts
+        may reach. Called in the host: looks at the text and runs nothing.
+        """
+        return Reach()
+
 
 class Binding(ABC):
     """Something scripts import from ``trimtab`` by ``name``, the same in every language."""
@@ -404,6 +416,9 @@ class ResourceKind(Generic[Options]):
     modules: Callable[[Options], Iterable[str]] = lambda _options: ()
     """The modules that ``create`` imports. The process that lanes are forked from imports them once for all, where the
     configuration declares such a resource at the start."""
+    reaches: Callable[[Options, Path], Reach] = lambda _options, _folder: ANYWHERE
+    """The servers and files that it needs with these options, and the folder of the configuration file: a lane that is
+    confined has no others. Called in the host; must not connect, nor import a driver that takes long."""
 
 
 class ResourceBinding(Binding):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,8 +18,11 @@ from trimtab.configuration.checking import Problems, key_path, names, one_of, re
 from trimtab.configuration.schema import (
     DEFAULT_CODEC,
     SECTIONS,
+    CheckpointKeys,
     DiscovererKeys,
+    Fsync,
     HostKeys,
+    JournalKeys,
     KeyReference,
     Kinds,
     SandboxKeys,
@@ -98,11 +102,19 @@ class Config:
     discoverers: Mapping[str, DiscovererConfig]
     confined: bool | None
     """Whether scripts reach only what is declared; None: as their language has it."""
+    must_confine: bool
+    """Whether the host does not start where lanes cannot be confined."""
     resources: Mapping[str, bytes]
     """``[resources.KIND.NAME]`` by name such as ``sql.orders``: each as JSON with sorted keys, with ``${NAME}`` as
     written, so safe to store and to show."""
     modules: frozenset[str]
     """What the resources import; see :class:`ResourceKind`."""
+    checkpoint_interval: float
+    """Seconds."""
+    state_value: int
+    """Bytes that one value of the state may take."""
+    fsync: Fsync
+    """When the journal is on the disk; see :class:`Journal`."""
     settings: bytes
     """``[settings]``, likewise."""
     secrets: frozenset[str]
@@ -118,7 +130,11 @@ def load(path: Path, kinds: Kinds) -> Config:
     """
     problems = Problems()
     variables = Variables(problems)
-    config = _Reader(path.absolute(), kinds, problems, variables).read(_parse(path))
+    try:
+        config = _Reader(path.absolute(), kinds, problems, variables).read(_parse(path))
+    except RecursionError:
+        problem = Problem(str(path), "values that are nested less deeply", "hundreds of levels; make it flatter")
+        raise ConfigurationError([problem]) from None
     if problems:
         mask = masker(variables.values)
         raise ConfigurationError([Problem(p.path, p.expected, shorten(mask(p.got))) for p in problems])
@@ -139,6 +155,8 @@ def _parse(path: Path) -> dict[str, Any]:
         place = _TOML_PLACE.search(str(error))
         where = f"{path}:{place[1]}:{place[2]}" if place and place[1] else str(path)
         problem = Problem(where, "valid TOML", f"the error: {_TOML_PLACE.sub('', str(error))}")
+    except ValueError:  # the parser lets this one through
+        problem = Problem(str(path), f"numbers of at most {sys.get_int_max_str_digits()} digits", "a longer one")
     raise ConfigurationError([problem])
 
 
@@ -157,6 +175,7 @@ class _Reader:
         refuse_unknown(tree, SECTIONS, "", self._problems)
         host = self._host(self._section(tree, "host"))
         listen = parse_address(host.listen)
+        sandbox = self._sandbox(self._section(tree, "sandbox"))
         return Config(
             path=self._path,
             folder=self._path.parent,
@@ -167,9 +186,13 @@ class _Reader:
             sources=self._sources(self._section(tree, "sources"), listen),
             sinks=self._sinks(self._section(tree, "sinks")),
             discoverers=self._discoverers(self._section(tree, "discoverers")),
-            confined=self._confined(self._section(tree, "sandbox")),
+            confined=None if sandbox.resources is None else sandbox.resources == "declared",
+            must_confine=sandbox.require,
             resources=self._resources(tree.get("resources", {})),
             modules=frozenset(self._modules),
+            checkpoint_interval=self._checkpoint_interval(self._section(tree, "checkpoints")),
+            state_value=sandbox.state_value,
+            fsync=self._fsync(self._section(tree, "journal")),
             settings=self._settings(tree.get("settings", {})),
             secrets=frozenset(self._variables.values),
             mask=Masker(self._variables.values),
@@ -186,8 +209,8 @@ class _Reader:
     def _scripts(self, value: str | list[str]) -> tuple[Path, ...]:
         written = [value] if isinstance(value, str) else value
         for folder in written:
-            if not (self._path.parent / folder).is_dir():
-                came = "a file" if (self._path.parent / folder).exists() else "nothing"
+            came = _what_is_at(self._path.parent / folder)
+            if came != "a folder":
                 self._problems.add(
                     "host.scripts", "a folder", f"{came} at {folder}; create the folder, or run: trimtab init"
                 )
@@ -230,10 +253,17 @@ class _Reader:
         options = self._options(kind.options, DiscovererKeys, keys, path) if kind else None
         return DiscovererConfig(name, kind, options) if kind and options is not None else None
 
-    def _confined(self, keys: dict[str, Any]) -> bool | None:
+    def _sandbox(self, keys: dict[str, Any]) -> SandboxKeys:
         refuse_unknown(keys, names(SandboxKeys), "sandbox", self._problems)
-        sandbox = read(SandboxKeys, keys, "sandbox", self._problems)
-        return None if sandbox is None or sandbox.resources is None else sandbox.resources == "declared"
+        return read(SandboxKeys, keys, "sandbox", self._problems) or SandboxKeys()
+
+    def _checkpoint_interval(self, keys: dict[str, Any]) -> float:
+        refuse_unknown(keys, names(CheckpointKeys), "checkpoints", self._problems)
+        return parse_duration((read(CheckpointKeys, keys, "checkpoints", self._problems) or CheckpointKeys()).interval)
+
+    def _fsync(self, keys: dict[str, Any]) -> Fsync:
+        refuse_unknown(keys, names(JournalKeys), "journal", self._problems)
+        return (read(JournalKeys, keys, "journal", self._problems) or JournalKeys()).fsync
 
     def _artifact_tables(self, section: str, members: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
         """Like :meth:`_tables`, where the names become parts of artifact names: no script may have the same."""
@@ -296,3 +326,10 @@ class _Reader:
         settings = table(tree, "settings", self._problems)
         self._variables.expand(settings, "settings")
         return encode(settings, "settings", self._problems)
+
+
+def _what_is_at(path: Path) -> str:
+    try:
+        return "a folder" if path.is_dir() else "a file" if path.exists() else "nothing"
+    except OSError:  # it cannot be a path: its name is too long, ...
+        return "nothing"

@@ -23,8 +23,9 @@ from trimtab.deploy.plans import restore_plan
 from trimtab.engine.engine import Plan
 from trimtab.errors import StateError
 from trimtab.plugin_manager import Plugins
-from trimtab.runtime import dead_letters
+from trimtab.runtime.checkpointer import Checkpointer
 from trimtab.runtime.dead_letters import DeadLetters
+from trimtab.runtime.durable import Durable
 from trimtab.runtime.replay import Replayer
 from trimtab.runtime.stream import Stream
 
@@ -62,9 +63,9 @@ class Host:
             with contextlib.ExitStack() as stack:
                 stack.enter_context(lock(self._config.state))
                 self.store = stack.enter_context(ArtifactStore(self._config.state / FILE_NAME))
-                self.dead_letters = DeadLetters(self._config.state / dead_letters.FILE_NAME)
-                stack.callback(self.dead_letters.close)
-                await self._run()
+                durable = stack.enter_context(Durable(self._config))
+                self.dead_letters = durable.dead_letters
+                await self._run(durable)
         except asyncio.CancelledError:
             self._log.warning("stopped at once: events under way were not handled to the end")
             return 1
@@ -80,10 +81,12 @@ class Host:
         if self._main is not None:
             self._main.cancel()
 
-    async def _run(self) -> None:
-        self._stream = Stream(self._config, self.dead_letters, self._plan_of, self.store.latest_number())
+    async def _run(self, durable: Durable) -> None:
+        number, rolled_back = self.store.latest_number(), self.store.rolled_back()
+        self._stream = Stream(self._config, durable, self._plan_of, number, rolled_back)
+        self._checkpointer = Checkpointer(self._stream, durable, self._config.checkpoint_interval)
         self._deployer = Deployer(self.store, self._stream, self._expand, self._plugins.notify)
-        self._replayer = Replayer(self._stream, self.store, self._config.sources)
+        self._replayer = Replayer(self._stream, self.store, self._config.sources, self._checkpointer)
         self._discoverers = find_discoverers(self._config, self._plugins)
         async with self._stream:
             # Imported while the lanes start: the web server takes as long to import as they take to come up.
@@ -106,9 +109,10 @@ class Host:
     async def _serve(self) -> None:
         watchers = [asyncio.create_task(self._watch(discoverer)) for discoverer in self._discoverers]
         replays = asyncio.create_task(self._replay_requested())
-        ending = asyncio.create_task(self._to_the_end(watchers))
+        checkpoints = asyncio.create_task(self._checkpointer.run())
+        ending = asyncio.create_task(self._to_the_end(watchers, checkpoints))
         broken = asyncio.create_task(self._stream.broken())
-        tasks = (*watchers, replays, ending, broken)
+        tasks = (*watchers, replays, checkpoints, ending, broken)
         try:
             done, _ = await asyncio.wait({ending, broken}, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -119,8 +123,10 @@ class Host:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _to_the_end(self, watchers: Sequence[asyncio.Task[None]]) -> None:
+    async def _to_the_end(self, watchers: Sequence[asyncio.Task[None]], checkpoints: asyncio.Task[None]) -> None:
         """Run the sources, let a change that is under way come to its end, and drain without beginning another.
+
+        The last checkpoint holds everything.
 
         Raises :class:`SourceError` when a source failed for good; what was read is handled before.
         """
@@ -132,7 +138,12 @@ class Host:
         async with self._deployer.at_rest():
             for task in watchers:
                 task.cancel()
+            await self._stream.finish_event_time()
             await self._stream.drain()
+            self._checkpointer.stop()
+            await checkpoints
+            await self._checkpointer.take("end")
+            await self._stream.close_scripts()
         if failure is not None:
             raise failure
 
@@ -198,6 +209,7 @@ class Host:
             "generation": self._deployer.book.generation,
             "uptime_s": round(time.monotonic() - self._started, 3),
             **RunningStatus(self._deployer.book, self._stream, self._config.mask).parts(self._discoverers),
+            "checkpoint": msgspec.to_builtins(self._checkpointer.status),
             "dead_letters": self.dead_letters.count(),
         }
 

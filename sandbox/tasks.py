@@ -52,10 +52,10 @@ class EventLoopTasks:
         if self._loop is not None:
             self._loop.stop()
 
-    def run(self, until: Callable[[], bool], readable: int | None = None) -> None:
+    def run(self, until: Callable[[], bool], readable: int | None = None) -> bool:
         """See ``Tasks``."""
         if until():
-            return
+            return False
         loop = self.loop
         ready = threading.Event()
 
@@ -69,6 +69,7 @@ class EventLoopTasks:
         try:
             while not until() and not ready.is_set():
                 loop.run_forever()
+            return ready.is_set()
         finally:
             beat.stop()
             if readable is not None:

@@ -14,6 +14,7 @@ from trimtab.cli.output import moment, print_json, print_table, short
 from trimtab.cli.project import open_project
 from trimtab.engine.state import TIMER, VERSION, StateRow, Timer
 from trimtab.errors import StateError, TrimtabError, UsageError
+from trimtab.api import Position
 from trimtab.runtime.checkpoints import FILE_NAME, KEPT, Checkpoint, CheckpointStore, ScriptState
 
 _decode_timer = msgspec.json.Decoder(Timer).decode
@@ -109,11 +110,9 @@ def _readings(key: str) -> Iterator[str]:
 
 
 def _without_state(key: str, script: str | None, summary: Mapping[str, ScriptState]) -> str:
-    there = ", ".join(f"{name} ({found.keys} keys)" for name, found in summary.items())
-    of_script = "" if script is None else f" in {script}"
-    return f"expected a key that has state{of_script}, got {key!r}; " + (
-        f"there is state of {there}" if there else "no key has any"
-    )
+    where = "" if script is None else f" in {script}"
+    there = ", ".join(f"{found.keys} in {name}" for name, found in summary.items()) or "none"
+    return f"expected a key that has state{where}, got {key!r}; keys that have: {there}"
 
 
 def _key_state(rows: Iterable[StateRow]) -> KeyState:
@@ -137,48 +136,47 @@ def _key_state(rows: Iterable[StateRow]) -> KeyState:
 
 
 def _print_checkpoint(checkpoint: Checkpoint) -> None:
-    print(
-        f"checkpoint {checkpoint.id} ({checkpoint.reason}), {moment(checkpoint.at)}, generation "
-        f"{checkpoint.generation}, {checkpoint.changed} rows changed in {checkpoint.seconds:.3f} s\n"
-    )
+    print(f"checkpoint {checkpoint.id} ({checkpoint.reason}), {moment(checkpoint.at)}")
+    print(f"generation {checkpoint.generation}, {checkpoint.changed} rows changed in {checkpoint.seconds:.3f} s\n")
     names = sorted({*checkpoint.sources, *checkpoint.watermarks})
-    print_table(
-        ("source", "partition", "next", "watermark", "noted"),
-        [_source_row(checkpoint, name) for name in names],
-        empty="no sources",
-    )
+    rows = [_source_row(name, checkpoint.sources.get(name), checkpoint.watermarks.get(name)) for name in names]
+    print_table(("source", "partition", "next", "noted", "watermark"), rows, empty="no sources")
 
 
-def _source_row(checkpoint: Checkpoint, name: str) -> Sequence[object]:
-    position = checkpoint.sources.get(name)
-    watermark = checkpoint.watermarks.get(name)
+def _source_row(name: str, position: Position | None, watermark: int | None) -> Sequence[object]:
     where = (None, None, None) if position is None else (position.partition, position.next, _text(position.noted))
-    return (name, where[0], where[1], watermark and moment(watermark), where[2])
+    return (name, *where, _when(watermark))
 
 
 def _print_scripts(checkpoint: Checkpoint, state: Mapping[str, ScriptState] | None) -> None:
-    names = sorted({*checkpoint.versions, *(state or {})})
-    rows: list[Sequence[object]] = []
-    for name in names:
-        found = (state or {}).get(name)
-        counts = () if found is None else msgspec.structs.astuple(found)
-        rows.append((name, short(checkpoint.versions.get(name)), *counts))
+    known = state or {}
+    rows = [
+        (name, short(checkpoint.versions.get(name)), *(msgspec.structs.astuple(known[name]) if name in known else ()))
+        for name in sorted({*checkpoint.versions, *known})
+    ]
     print_table(("script", "version", "keys", "values", "bytes", "timers"), rows, empty="no scripts")
     if state is None:
-        print("state is kept of the latest checkpoint only")
+        print("only the latest checkpoint has its state kept")
 
 
 def _print_state(script: str, state: KeyState) -> None:
-    print(f"{script}, written by version {short(state.version) or 'unknown'}\n")
-    values = [
-        (name, bytes(value).decode(), moment(state.expires[name]) if name in state.expires else None)
-        for name, value in state.values.items()
-    ]
+    print(f"{script}, version {short(state.version) or 'unknown'}\n")
+    values = [(name, bytes(value).decode(), _when(state.expires.get(name))) for name, value in state.values.items()]
     print_table(("name", "value", "expires"), values, empty="no values")
     if state.timers:
-        timers = [(each.name, moment(each.at), each.time, each.source, _text(each.data)) for each in state.timers]
+        timers = [(each.name, _when(each.at), each.time, each.source, _text(each.data)) for each in state.timers]
         print_table(("timer", "at", "time", "source", "data"), timers, empty="")
 
 
 def _text(value: Any) -> str | None:
     return None if value is None else msgspec.json.encode(value).decode()
+
+
+def _when(at: int | None) -> str | None:
+    """A time that comes from events: where it is none that a calendar has, as it is."""
+    if at is None:
+        return None
+    try:
+        return moment(at)
+    except (ValueError, OverflowError, OSError):
+        return str(at)

@@ -296,7 +296,7 @@ def checkpoint_list(
 @checkpoints.command("inspect")
 def checkpoint_inspect(
     checkpoint_id: Annotated[
-        int | None, typer.Argument(metavar="[ID]", min=1, max=MAX_INTEGER, help="Default: the latest.")
+        int | None, typer.Argument(metavar="ID", min=1, max=MAX_INTEGER, help="Default: the latest.")
     ] = None,
     config: ConfigFile = CONFIG,
     as_json: AsJson = False,

@@ -59,8 +59,15 @@ def show(value: Any) -> str:
     elif isinstance(value, datetime | date | time):
         text = value.isoformat()
     else:
-        text = _PASSWORDS.sub("***", repr(value))
+        text = _PASSWORDS.sub("***", _repr(value))
     return text
+
+
+def _repr(value: object) -> str:
+    try:
+        return repr(value)
+    except ValueError:
+        return "a number with thousands of digits"
 
 
 def shorten(text: str) -> str:

@@ -14,13 +14,15 @@ from trimtab.api import Codec, DiscovererKind, ResourceKind, ScriptEngine, SinkK
 from trimtab.configuration.address import EXPECTED as EXPECTED_ADDRESS
 from trimtab.configuration.address import parse_address
 from trimtab.configuration.checking import describe, key_path, show
-from trimtab.durations import Duration
+from trimtab.durations import Duration, check_positive_duration
+from trimtab.engine.state import DEFAULT_VALUE_LIMIT
 
-SECTIONS = ("discoverers", "host", "resources", "sandbox", "settings", "sinks", "sources")
+SECTIONS = ("checkpoints", "discoverers", "host", "journal", "resources", "sandbox", "settings", "sinks", "sources")
 DEFAULT_CODEC = "json"
 
 _MAX_LANES = 256
 
+Fsync = Literal["always", "interval", "never"]
 Text = Annotated[str, Meta(min_length=1)]
 Field = Annotated[Text, Meta(extra={"expected": 'a field of the event such as "vehicle_id" or "position.time"'})]
 
@@ -83,6 +85,30 @@ class HostKeys(msgspec.Struct, frozen=True):
     ] = "127.0.0.1:8471"
 
 
+class CheckpointKeys(msgspec.Struct, frozen=True):
+    """``[checkpoints]``"""
+
+    interval: Annotated[
+        Duration,
+        Meta(
+            description="The time between two checkpoints: what is handled again after a crash of the host.",
+            extra={"check": check_positive_duration},
+        ),
+    ] = "2s"
+
+
+class JournalKeys(msgspec.Struct, frozen=True):
+    """``[journal]``"""
+
+    fsync: Annotated[
+        Fsync,
+        Meta(
+            description="When events that were accepted are on the disk: before their sender is told so, within a "
+            "second, or when the system gets to it.",
+        ),
+    ] = "always"
+
+
 class SourceKeys(msgspec.Struct, frozen=True):
     """``[sources.NAME]``: the keys of every type of source."""
 
@@ -123,9 +149,15 @@ class SandboxKeys(msgspec.Struct, frozen=True):
         Literal["declared", "any"] | None,
         Meta(
             description="What scripts may reach: what the configuration declares and nothing else, or any address.",
-            extra={"default": '"declared" for JavaScript, "any" for Python and Lofka mode'},
+            extra={
+                "default": '"declared" for JavaScript, and for Python where lanes are confined; "any" for Lofka mode'
+            },
         ),
     ] = None
+    state_value: Annotated[
+        int, Meta(ge=1, le=1 << 30, description="Bytes that one value of `state` may take as JSON.")
+    ] = DEFAULT_VALUE_LIMIT
+    require: Annotated[bool, Meta(description="Refuse to start where lanes cannot be confined.")] = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +177,8 @@ class KeyReference:
 def reference(kinds: Kinds) -> Iterator[KeyReference]:
     """Yield every key that a configuration may have. ``settings`` are free and yield none."""
     yield from _keys("host", None, HostKeys)
+    yield from _keys("checkpoints", None, CheckpointKeys)
+    yield from _keys("journal", None, JournalKeys)
     yield from _keys("sandbox", None, SandboxKeys)
     yield from _keys("sources.NAME", None, SourceKeys)
     for name, source in sorted(kinds.source_kinds().items()):

@@ -61,6 +61,7 @@ def stopped_status(store: ArtifactStore | None, dead_letters: int) -> dict[str, 
         "settings": _configured(store, is_settings) if store else {},
         "discoverers": {},
         "lanes": [],
+        "checkpoint": None,
         "dead_letters": dead_letters,
     }
 

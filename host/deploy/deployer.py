@@ -391,6 +391,7 @@ class Deployer:
             settings=settings_of(self._configured(changes), expand) if any(map(is_settings, changes)) else None,
             resources=resources,
             probes=sorted(name for name, options in probed.items() if options is not None),
+            keeps_state=attempt.reason == "rollback",
         )
 
     def _configured(self, changes: Changes) -> Changes:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
+from typing import Protocol
 
 import msgspec
 
@@ -18,7 +19,12 @@ from trimtab.engine.state import TIMER, DueTimer, StateRow, Transaction
 from trimtab.engine.steps import Active, Step, steps_of, without_invalid
 from trimtab.errors import Fault
 
-Entering = Callable[[str], None] | None
+
+
+class Entering(Protocol):
+    """Is told what is about to be run: a script, or one of its timers."""
+
+    def __call__(self, script: str, timer: DueTimer | None = None, /) -> None: ...
 
 
 class Dispatcher:
@@ -44,6 +50,11 @@ class Dispatcher:
         """Whether any batch is not complete."""
         return any(not pending.complete for pending in self._pending)
 
+    @property
+    def has_finished(self) -> bool:
+        """See ``Engine.has_finished``."""
+        return bool(self._pending) and self._pending[0].complete
+
     def flies(self, active: Active) -> bool:
         """Whether events are in flight in a script."""
         return self._in_flight[id(active.instance)] > 0
@@ -54,7 +65,7 @@ class Dispatcher:
 
     def finished(self) -> Iterator[tuple[Batch, BatchResult]]:
         """See ``Engine.finished``."""
-        while self._pending and self._pending[0].complete:
+        while self.has_finished:
             pending = self._pending.popleft()
             result = pending.result()
             result.calls = self._host.resources.counted()
@@ -62,7 +73,7 @@ class Dispatcher:
             result.awaits_watermark = any(map(self._state.awaits, self._sources))
             yield pending.batch, result
 
-    def submit(self, batch: Batch, entering: Entering) -> None:
+    def submit(self, batch: Batch, entering: Entering | None) -> None:
         """See ``Engine.submit``."""
         if batch.timers:
             self._pending.append(pending := Pending(batch))
@@ -74,17 +85,17 @@ class Dispatcher:
         """Hand a batch to one script that need not be one of the running ones."""
         self._run_batch([step for step in steps_of(active) if step.concerns(batch.source)], batch, None)
 
-    def _run_batch(self, steps: Sequence[Step], batch: Batch, entering: Entering) -> None:
+    def _run_batch(self, steps: Sequence[Step], batch: Batch, entering: Entering | None) -> None:
         self._pending.append(pending := Pending(batch))
         self._state.now = max(self._state.now, batch.arrival)
         pending.change(self._state.take_expired())
         if batch.count:
             self._handle(pending, steps, entering)
+        self._watermarks.update(batch.watermarks)
         if batch.only is None and not (batch.isolated and batch.count):
-            self._watermarks.update(batch.watermarks)
             self._fire(pending, self._state.take_due(self._watermarks), entering)
 
-    def _handle(self, pending: Pending, steps: Sequence[Step], entering: Entering) -> None:
+    def _handle(self, pending: Pending, steps: Sequence[Step], entering: Entering | None) -> None:
         events = self._events(pending, decoded=any(s.where is not None or s.active.instance.decodes for s in steps))
         if events is None:
             return
@@ -104,13 +115,14 @@ class Dispatcher:
             batch, pending.failed = without_invalid(batch)
             return Events(batch, spec, decoded=decoded) if batch.count else None
 
-    def _fire(self, pending: Pending, due: Sequence[DueTimer], entering: Entering) -> None:
-        """Have timers handled by the scripts that have set them."""
-        for (script, _source, _time), some in groupby(due, key=lambda e: (e.script, e.timer.source, e.timer.time)):
-            active = self._active.get(script)
+    def _fire(self, pending: Pending, due: Sequence[DueTimer], entering: Entering | None) -> None:
+        """Have timers handled by the scripts that have set them; one by one where each is to be told."""
+        for _kind, some in groupby(due, key=_kind_of if entering is None else id):
+            timers = list(some)
+            active = self._active.get(timers[0].script)
             step = None if active is None else next((s for s in steps_of(active) if s.spec.timer), None)
             if step is not None:
-                events = TimerEvents(pending.batch, list(some))
+                events = TimerEvents(pending.batch, timers)
                 self._run(pending, step, events, range(events.count), entering)
 
     def _run(
@@ -119,14 +131,14 @@ class Dispatcher:
         """Hand the selected events to one handler."""
         active = step.active
         if entering is not None:
-            entering(active.script.name)
+            entering(active.script.name, events.due(0) if isinstance(events, TimerEvents) else None)
         if active.flies:
             for index in selection:
                 self._launch(pending, step, events, index)
             return
         run = self._new_run(step, events, [])
         if isinstance(events, TimerEvents):
-            run.settled += [self._drop(events.due(index)) for index in selection]
+            run.settled += [row for index in selection for row in self._drop(events.due(index))]
         ready = self._migrated(step, selection, run)
         if ready:
             active.instance.process(step.handler, events, ready, run)
@@ -153,7 +165,7 @@ class Dispatcher:
             if isinstance(events, TimerEvents) and not settled:
                 if not self._state.holds(events.due(index)):
                     return None
-                settled.append(self._drop(events.due(index)))
+                settled.extend(self._drop(events.due(index)))
             self._migrated(step, [index], run)
             return run
 
@@ -169,7 +181,7 @@ class Dispatcher:
 
     # --- state ---
 
-    def _drop(self, due: DueTimer) -> StateRow:
+    def _drop(self, due: DueTimer) -> list[StateRow]:
         return self._state.drop(due.script, due.key, TIMER + due.name)
 
     def _is_due(self) -> bool:
@@ -222,3 +234,8 @@ class Dispatcher:
         return [
             s for s in steps if batch.only in (None, s.active.script.name) and s.active.script.name not in batch.skip
         ]
+
+
+def _kind_of(due: DueTimer) -> object:
+    """Timers with the same are handled together."""
+    return due.script, due.timer.source, due.timer.time

@@ -14,7 +14,7 @@ from trimtab.api import ScriptEngine
 from trimtab.artifacts.names import is_library, nearest
 from trimtab.engine.batch import Batch, SourceSpec
 from trimtab.engine.broken import BrokenInstance
-from trimtab.engine.dispatch import Dispatcher
+from trimtab.engine.dispatch import Dispatcher, Entering
 from trimtab.engine.result import BatchResult
 from trimtab.engine.script import HandlerSpec, Script, ScriptHost
 from trimtab.engine.state import StateRow, cleared
@@ -116,16 +116,16 @@ class Engine:
             raise ChangeRefused(faults)
         self._candidate = _Candidate(plan, files, loaded)
 
-    def commit(self) -> list[StateRow]:
+    def commit(self, versions: Mapping[str, str] = MappingProxyType({})) -> list[StateRow]:
         """Make the prepared generation the running one. The instances it replaces wait for :meth:`close_retired`.
 
-        Returns what that changes in the state.
+        ``versions``: of scripts that do not run here and have left state. Returns what is different in the state.
         """
         candidate = self._candidate
         if candidate is None:
             raise RuntimeError("commit() comes after a prepare() that succeeded")
         plan, self._candidate = candidate.plan, None
-        changes = [] if plan.keeps_state else list(self._discarded(candidate.loaded))
+        changes = [] if plan.keeps_state else list(self._discarded(candidate.loaded, versions))
         for name in [*candidate.loaded, *plan.deletes]:
             if (old := self._active.pop(name, None)) is not None:
                 self._retired.append(old)
@@ -142,11 +142,11 @@ class Engine:
                 active.instance.settings_changed()
         return changes
 
-    def _discarded(self, loaded: Mapping[str, Active]) -> Iterator[StateRow]:
+    def _discarded(self, loaded: Mapping[str, Active], versions: Mapping[str, str]) -> Iterator[StateRow]:
         """Drop the state of scripts that want none of another version's."""
         for name, active in loaded.items():
-            old = self._active.get(name)
-            replaces = old is not None and old.script.version != active.script.version
+            old = self._active[name].script.version if name in self._active else versions.get(name)
+            replaces = old not in (None, active.script.version)
             if replaces and active.instance.discards_state and self._host.state.clear(name):
                 yield cleared(name)
 
@@ -155,13 +155,16 @@ class Engine:
         plan: Plan,
         broken: Mapping[str, Fault] = MappingProxyType({}),
         entering: Callable[[str], None] = lambda _name: None,
-    ) -> dict[str, Fault]:
+        versions: Mapping[str, str] = MappingProxyType({}),
+    ) -> tuple[dict[str, Fault], list[StateRow]]:
         """Prepare and commit what was committed before, in a process that starts anew.
 
         A script that can no longer be loaded or opened does not keep the others from running: it stands in with
-        its fault, which each of its events then fails with. Returns those faults, by name.
+        its fault, which each of its events then fails with. Returns those faults, by name, and what is different in the
+        state.
 
         ``broken``: scripts that are not even tried, with their faults. ``entering`` is told the name of each that is.
+        ``versions``: see :meth:`commit`.
         """
         files = self._next_files(plan)
         unmade = self._host.resources.prepare(plan.resources)
@@ -178,8 +181,8 @@ class Engine:
         for name, fault in faults.items():
             loaded[name] = _broken(Script.of(name, files[name]), fault, loaded.get(name))
         self._candidate = _Candidate(plan, files, loaded)
-        self.commit()
-        return faults | unmade
+        changes = self.commit(versions)
+        return faults | unmade, changes
 
     def abort(self) -> None:
         """Drop the prepared generation, if there is one."""
@@ -218,7 +221,7 @@ class Engine:
 
     # --- events ---
 
-    def submit(self, batch: Batch, entering: Callable[[str], None] | None = None) -> None:
+    def submit(self, batch: Batch, entering: Entering | None = None) -> None:
         """Hand a batch to every handler that it concerns, in path order, then fire the timers that are due.
 
         What comes of it is complete at once, or when the event loop of ``ScriptHost.tasks`` has run: see
@@ -240,7 +243,12 @@ class Engine:
         """Whether any batch is not complete."""
         return self._dispatcher.flying
 
-    def process(self, batch: Batch, entering: Callable[[str], None] | None = None) -> BatchResult:
+    @property
+    def has_finished(self) -> bool:
+        """Whether :meth:`finished` would yield something."""
+        return self._dispatcher.has_finished
+
+    def process(self, batch: Batch, entering: Entering | None = None) -> BatchResult:
         """Hand a batch to the handlers and wait until its result is complete. No other batch is under way."""
         self.submit(batch, entering)
         return self._only_result()

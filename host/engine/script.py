@@ -106,8 +106,8 @@ class Tasks(Protocol):
     def wake(self) -> None:
         """Have :meth:`run` look at its condition again: called in the loop, whenever something has ended."""
 
-    def run(self, until: Callable[[], bool], readable: int | None = None) -> None:
-        """Run the event loop until a condition holds, or a file descriptor can be read."""
+    def run(self, until: Callable[[], bool], readable: int | None = None) -> bool:
+        """Run the event loop until a condition holds, or a file descriptor can be read: whether it was that."""
 
 
 class NoTasks:
@@ -125,10 +125,11 @@ class NoTasks:
     def wake(self) -> None:
         """See :class:`Tasks`."""
 
-    def run(self, until: Callable[[], bool], readable: int | None = None) -> None:
+    def run(self, until: Callable[[], bool], readable: int | None = None) -> bool:
         """See :class:`Tasks`."""
         if not until():
             raise RuntimeError(f"nothing can wait here, also not for {readable}")
+        return False
 
 
 @dataclass(slots=True)

@@ -72,6 +72,10 @@ class DueTimer(msgspec.Struct, frozen=True):
         """Identity, as events have one: the same when it is due again after a crash."""
         return f"{self.script}:{self.key}:{self.name}:{self.timer.at}"
 
+    def dropped(self) -> StateRow:
+        """Return the row that says that the timer is gone."""
+        return StateRow(self.script, self.key, TIMER + self.name, None)
+
 
 _decode_timer = msgspec.json.Decoder(Timer).decode
 
@@ -169,7 +173,7 @@ class StateStore:
             _at, script, key, name = heapq.heappop(self._expiring)
             stored = self._stored(script, key, name)
             if stored is not None and stored[1] is not None and stored[1] <= self.now:
-                yield self.drop(script, key, name)
+                yield from self.drop(script, key, name)
 
     def take_due(self, watermarks: Mapping[str, int]) -> list[DueTimer]:
         """Return the timers that are due, in the order of their times. Each stays stored until it is dropped."""
@@ -178,20 +182,20 @@ class StateStore:
             due.extend(self._taken(self._event_timers.get(source, []), watermark))
         return sorted(due, key=lambda each: each.timer.at)
 
-    def drop(self, script: str, key: str, name: str) -> StateRow:
-        """Drop one value; return the row that says so."""
+    def drop(self, script: str, key: str, name: str) -> list[StateRow]:
+        """Drop one value; return the rows that say so."""
         values = self.values(script, key)
         values.pop(name, None)
-        self.attach(script, key, values)
-        return StateRow(script, key, name, None)
+        return [StateRow(script, key, name, None), *self.attach(script, key, values)]
 
-    def attach(self, script: str, key: str, values: Values) -> None:
-        """Keep the values of a key, or let go of a key that has none."""
+    def attach(self, script: str, key: str, values: Values) -> list[StateRow]:
+        """Keep the values of a key, or let go of a key that has none; return the rows that say so."""
         keys = self._scripts.setdefault(script, {})
-        if values:
+        if values.keys() - {VERSION}:
             keys[key] = values
-        else:
-            keys.pop(key, None)
+            return []
+        keys.pop(key, None)
+        return [StateRow(script, key, VERSION, None)] if values.pop(VERSION, None) else []
 
     def _stored(self, script: str, key: str, name: str) -> Stored | None:
         return self._scripts.get(script, {}).get(key, {}).get(name)
@@ -279,10 +283,11 @@ class Transaction:
         """Yield what is different now: nothing where all state of the script was dropped meanwhile."""
         if self._store.clears(self._script) != self._clears:
             return
-        self._store.attach(self._script, self._key, self._values)
+        gone = self._store.attach(self._script, self._key, self._values)
         for name in self._before:
             value, expires = self._values.get(name, (None, None))
             yield StateRow(self._script, self._key, name, value, expires)
+        yield from gone
 
     def undo(self) -> None:
         """Put everything back."""

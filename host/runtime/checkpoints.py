@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from trimtab.api import Position
 from trimtab.database import Database, Schema
 from trimtab.engine.state import TIMER, StateRow
 
@@ -71,16 +72,6 @@ _USERS_FROM = "\x01"
 _TIMERS = (TIMER, TIMER + "\U0010ffff")
 
 
-class SourcePosition(msgspec.Struct, frozen=True):
-    """Where the reading of a source goes on."""
-
-    partition: str
-    next: int
-    """The position of the first record that is not in the state yet."""
-    noted: Any = None
-    """What the source keeps beside it: a JSON value."""
-
-
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     """One point in the order of all events: everything before it is in the state, nothing behind it."""
 
@@ -95,7 +86,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     """How long it took from the barrier to the commit."""
     changed: int = 0
     """How many rows of state were written; given by the store."""
-    sources: dict[str, SourcePosition] = {}
+    sources: dict[str, Position] = {}
     watermarks: dict[str, int] = {}
     """Of the sources that have one, in ms since the epoch."""
     versions: dict[str, str] = {}

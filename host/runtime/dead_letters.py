@@ -19,7 +19,7 @@ FILE_NAME = "dead-letters.db"
 MAX_INTEGER = (1 << 63) - 1
 """The largest integer that SQLite can hold."""
 
-Kind = Literal["handler", "codec", "sink"]
+Kind = Literal["handler", "codec", "sink", "timer"]
 Number = Annotated[int, msgspec.Meta(ge=0, le=MAX_INTEGER)]
 
 _SCHEMA = """
@@ -67,7 +67,8 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     """Given by the store."""
     kind: Kind
     payload: bytes
-    """The event as JSON text; the raw record (``codec``); the lines as emitted (``sink``)."""
+    """The event as JSON text; the raw record (``codec``); the lines as emitted (``sink``); the timer with what it belongs
+    to, as JSON text (``timer``)."""
     source: str
     partition: str = ""
     position: int = 0
@@ -125,7 +126,7 @@ class DeadLetters:
         with self._errors():
             self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=10)
             self._db.execute("pragma journal_mode = wal")
-            self._db.execute("pragma synchronous = normal")
+            self._db.execute("pragma synchronous = full")
             self._db.execute("pragma foreign_keys = on")
             self._db.executescript(_SCHEMA)
 

@@ -1,20 +1,25 @@
-"""Runs the sources, and turns what they read into events."""
+"""Runs the sources, and turns what they read, or accept, into events."""
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 import structlog
 
-from trimtab.api import Codec, CodecError, Records, Source, SourceContext, SourceError
+from trimtab.api import Codec, CodecError, Position, Records, Source, SourceContext, SourceError
 from trimtab.engine.watermark import Watermark
+from trimtab.runtime.journal import Journal
 from trimtab.runtime.router import Router
 
 MOST_BACK_OFF = 10.0
+MOST_ACCEPTED = 10_000
+"""Events that may be accepted and not delivered yet, before others are told to come back."""
+READ_BYTES = 1 << 20
+"""Of the journal at once, when the host starts."""
 
 Reject = Callable[[str, bytes, str, int, str], Awaitable[None]]
 """Takes a record that is not valid: source, bytes, partition, position, reason."""
@@ -34,17 +39,41 @@ class SourceStatus(msgspec.Struct):
 
 
 class Ingest(SourceContext):
-    """One source with what the host does for it: decoding, routing, counting, starting it again."""
+    """One source with what the host does for it: decoding, routing, counting, starting it again.
+
+    ``now``: the processing time in ms. ``partition``: of sources that count their own records.
+    """
 
     def __init__(
-        self, name: str, folder: Path, codec: Codec, lateness: float, router: Router, reject: Reject, run: str
+        self,
+        name: str,
+        folder: Path,
+        codec: Codec,
+        lateness: float,
+        router: Router,
+        reject: Reject,
+        journal: Journal,
+        partition: str,
+        now: Callable[[], int],
     ) -> None:
-        self.name, self.folder, self.codec, self.partition = name, folder, codec, run
+        self.name, self.folder, self.codec, self.partition = name, folder, codec, partition
         self.watermark = Watermark(int(lateness * 1000))
         self._counts = SourceStatus()
         self._source: Source | None = None
         self._router = router
         self._reject = reject
+        self._journal = journal
+        self._now = now
+        self._inbox: deque[Records] = deque()
+        """What is in the journal, and on its way from there."""
+        self._accepted = 0
+        """Events in the inbox, or being written to the journal."""
+        self._delivering = asyncio.Lock()
+        self._deliveries: set[asyncio.Task[None]] = set()
+        self._resumed: Position | None = None
+        self._room = asyncio.Event()
+        self._covered: list[asyncio.Future[None]] = []
+        """Of deliveries that no checkpoint holds yet."""
         self._log = structlog.get_logger("trimtab.source").bind(source=name)
 
     # --- what sources call ---
@@ -53,15 +82,31 @@ class Ingest(SourceContext):
         """See :meth:`SourceContext.deliver`."""
         if not self.codec.is_json:
             records = await self._decode(records)
-        if not records.data:
-            nothing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            nothing.set_result(None)
-            return nothing
-        count = records.data.count(b"\n") + 1
-        self._counts.received += count
-        delivery = await self._router.route(self.name, records, count, time.time_ns() // 1_000_000)
-        delivery.done.add_done_callback(lambda _done: self._handled(count))
-        return delivery.done
+        covered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if records.data:
+            count = records.data.count(b"\n") + 1
+            self._counts.received += count
+            delivery = await self._router.route(self.name, records, count, self._now())
+            delivery.done.add_done_callback(lambda _done: self._handled(count))
+        else:
+            self._router.skip(self.name, records)
+        self._covered.append(covered)
+        return covered
+
+    async def accept(self, records: Sequence[bytes]) -> None:
+        """See :meth:`SourceContext.accept`. Waits while too much is accepted and not delivered."""
+        while self._accepted >= MOST_ACCEPTED:
+            self._room.clear()
+            await self._room.wait()
+        self._accepted += len(records)
+        try:
+            first = await self._journal.append(self.name, records, lines=self.codec.lines)
+        except BaseException:
+            self._accepted -= len(records)
+            raise
+        self._inbox.extend(self._numbered(first, records))  # in the order of the numbers: appends return in it
+        self._deliveries.add(task := asyncio.create_task(self._deliver_accepted()))
+        task.add_done_callback(self._deliveries.discard)
 
     async def reject(self, record: bytes, position: int, reason: str, partition: str | None = None) -> None:
         """See :meth:`SourceContext.reject`."""
@@ -69,7 +114,7 @@ class Ingest(SourceContext):
 
     def has_room(self) -> bool:
         """See :meth:`SourceContext.has_room`."""
-        return self._router.has_room()
+        return self._accepted < MOST_ACCEPTED and self._router.has_room()
 
     # --- what the host calls ---
 
@@ -81,9 +126,39 @@ class Ingest(SourceContext):
         counts.position = self._source.position() if self._source else None
         return counts
 
+    def position(self) -> Position | None:
+        """Return how far the source has come: up to there everything is in the queues of the lanes."""
+        position = self._router.positions.get(self.name, self._resumed)
+        if position is None or self._source is None:
+            return position
+        return msgspec.structs.replace(position, noted=self._source.note())
+
+    def resume(self, position: Position | None, watermark: int | None) -> None:
+        """Go on from a checkpoint. Called before :meth:`run`."""
+        self._resumed, self.watermark.value = position, watermark
+
+    def take_covered(self) -> list[asyncio.Future[None]]:
+        """Return the futures of what was delivered since the last time, for when a checkpoint holds it."""
+        covered, self._covered = self._covered, []
+        return covered
+
     async def run(self, source: Source) -> None:
-        """Run the source to its end; start it again when it fails for a while. Raises :class:`SourceError`."""
+        """Run the source to its end; start it again when it fails for a while. Raises :class:`SourceError`.
+
+        What an earlier run has accepted and not handled comes first. When it returns, or is cancelled, all that was
+        accepted is delivered.
+        """
         self._source = source
+        if self._resumed is not None and self._resumed.partition != self._journal.identity:
+            source.resume(self._resumed)
+        await self._deliver_rest()
+        try:
+            await self._run(source)
+        finally:
+            async with self._delivering:
+                pass
+
+    async def _run(self, source: Source) -> None:
         attempt = 0
         while True:
             received = self._counts.received
@@ -104,6 +179,32 @@ class Ingest(SourceContext):
                 self._counts.error = None
                 return
 
+    async def _deliver_rest(self) -> None:
+        """Deliver what the journal holds and no checkpoint does."""
+        own = self._resumed is not None and self._resumed.partition == self._journal.identity
+        after = self._resumed.next if self._resumed is not None and own else 0
+        while rest := await asyncio.to_thread(self._journal.read, self.name, after, READ_BYTES):
+            for records in rest:
+                await self.deliver(records)
+            after = self._router.positions[self.name].next
+
+    def _numbered(self, first: int, records: Sequence[bytes]) -> Iterator[Records]:
+        if self.codec.lines:
+            numbers = range(first, first + len(records))
+            yield Records(b"\n".join(records), positions=numbers, partition=self._journal.identity)
+            return
+        for number, record in enumerate(records, first):
+            yield Records(record, positions=[number], partition=self._journal.identity)
+
+    async def _deliver_accepted(self) -> None:
+        async with self._delivering:
+            while self._inbox:
+                records = self._inbox[0]
+                await self.deliver(records)
+                self._inbox.popleft()
+                self._accepted -= len(records.positions or ())
+                self._room.set()
+
     def _handled(self, count: int) -> None:
         self._counts.handled += count
 
@@ -121,7 +222,14 @@ class Ingest(SourceContext):
                 kept.append(at)
             except CodecError as error:
                 await self._reject_from(line, records.partition, at, str(error))
-        return Records(b"\n".join(texts), positions=kept, partition=records.partition)
+        end = records.end if records.end is not None or records.positions is None else records.positions[-1] + 1
+        return Records(
+            b"\n".join(texts),
+            positions=kept,
+            partition=records.partition,
+            end=position if end is None else end,
+            whole=records.whole,
+        )
 
     async def _reject_from(self, record: bytes, partition: str, position: int, reason: str) -> None:
         self._counts.rejected += 1

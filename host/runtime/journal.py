@@ -6,9 +6,9 @@ import asyncio
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import accumulate, chain
 from pathlib import Path
-from typing import NamedTuple
 
 import structlog
 
@@ -30,7 +30,7 @@ _SCHEMA = Schema(
     statements=(
         "CREATE TABLE identity (identity TEXT NOT NULL)",
         "INSERT INTO identity VALUES (lower(hex(randomblob(6))))",
-        # One row holds the records of one append, so that a large one is cheap: newlines part them, or ``lengths`` does.
+        # One row holds the records of one append, so that a large one is cheap: newlines or ``lengths`` part them.
         """CREATE TABLE chunks (
             source TEXT NOT NULL, first INTEGER NOT NULL, count INTEGER NOT NULL, lengths BLOB, data BLOB NOT NULL,
             PRIMARY KEY (source, first))""",
@@ -50,7 +50,8 @@ _MOST_AT_ONCE = 1000
 """How many appends one statement writes: SQLite takes no more than 32,766 parameters."""
 
 
-class _Append(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Append:
     source: str
     count: int
     lengths: bytes | None
@@ -62,8 +63,8 @@ class _Append(NamedTuple):
 class Journal:
     """The records of all sources that cannot read again, from when they were accepted until a checkpoint holds them.
 
-    The records of a source have consecutive numbers, never given twice. Appends that come while others are being written
-    go to the disk together. Raises :class:`StateError` where the file cannot be used.
+    The records of a source have consecutive numbers, never given twice. Appends that come while others are being
+    written go to the disk together. Raises :class:`StateError` where the file cannot be used.
     """
 
     identity: str
@@ -90,14 +91,16 @@ class Journal:
         self._log = structlog.get_logger("trimtab.journal")
 
     async def append(self, source: str, records: Sequence[bytes], *, lines: bool = True) -> int:
-        """Keep records; return the number of the first. ``lines``: no record contains a newline.
+        """Keep records, at least one; return the number of the first. ``lines``: none of them contains a newline.
 
-        Numbers are in the order of the calls. Raises :class:`StateError`, and none was kept. A call that is cancelled may
-        have kept them.
+        Numbers are in the order of the calls. Raises :class:`StateError`, and none was kept. A call that is cancelled
+        may have kept them.
         """
+        if not records:
+            raise ValueError("expected at least one record")
         data = (b"\n" if lines else b"").join(records)
         lengths = None if lines else array("I", map(len, records)).tobytes()
-        written = asyncio.get_running_loop().create_future()
+        written: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Append(source, len(records), lengths, data, written))
         if self._writing is None:
             self._writing = asyncio.create_task(self._write_waiting())
@@ -156,8 +159,8 @@ class Journal:
             await asyncio.wait([writing])
             _settle(appends, writing)
             self._report(writing.exception())
-        if self._fsync == "interval" and self._sync is None:
-            self._sync = loop.call_later(SYNC_SECONDS, self._sync_now)
+            if self._fsync == "interval" and self._sync is None:
+                self._sync = loop.call_later(SYNC_SECONDS, self._sync_later)
         self._writing = None
 
     def _write(self, appends: Sequence[_Append]) -> list[int]:
@@ -175,10 +178,16 @@ class Journal:
         self._next = following
         return firsts
 
-    def _sync_now(self) -> None:
-        """Have the last second written to the disk: this mode syncs with each checkpoint of the write-ahead log."""
+    def _sync_later(self) -> None:
         self._sync = None
-        self._thread.submit(self._db.rows, "PRAGMA wal_checkpoint(PASSIVE)")
+        self._thread.submit(self._sync_now)
+
+    def _sync_now(self) -> None:
+        """In this mode SQLite syncs when it empties the write-ahead log, and then only."""
+        try:
+            self._db.rows("PRAGMA wal_checkpoint(PASSIVE)")
+        except StateError as error:
+            self._log.warning("the journal is not on the disk", error=str(error))
 
     def _report(self, error: BaseException | None) -> None:
         """Say when it stops working, and when it works again."""

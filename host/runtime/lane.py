@@ -10,39 +10,67 @@ import msgspec
 from trimtab.engine.batch import Batch
 from trimtab.engine.engine import Engine
 from trimtab.engine.result import NO_KEY, BatchResult, FailedEvent
-from trimtab.engine.script import LogEntry, Script
+from trimtab.engine.script import LogEntry, Script, ScriptHost
+from trimtab.engine.state import DueTimer
 from trimtab.errors import ChangeRefused, Fault, ScriptError
 from trimtab.plugin_manager import Plugins
 from trimtab.runtime import wire
-from trimtab.runtime.worker import Channel, make_engine
+from trimtab.runtime.worker import Channel, make_engine, make_host
 from trimtab.sandbox import memory
+
+
+MOST_WAITING = 1024
+"""Events that may wait for their turn; then no more batches are taken."""
 
 
 def run(sock: socket.socket, heartbeat: int, setup: wire.Setup, plugins: Plugins) -> None:
     """Serve one lane until the host says stop or is gone."""
     entries: list[LogEntry] = []
-    engine = make_engine(setup, plugins, heartbeat, entries.append)
+    host = make_host(setup, plugins, heartbeat, entries.append)
     memory.limit_memory(setup.memory)
-    _Lane(Channel(sock), engine, entries).serve()
+    _Lane(Channel(sock), make_engine(setup, plugins, host), host, entries).serve()
 
 
 class _Lane:
-    def __init__(self, channel: Channel, engine: Engine, entries: list[LogEntry]) -> None:
-        self._channel, self._engine, self._entries = channel, engine, entries
+    def __init__(self, channel: Channel, engine: Engine, host: ScriptHost, entries: list[LogEntry]) -> None:
+        self._channel, self._engine, self._host, self._entries = channel, engine, host, entries
+        self._busy: dict[int, int] = {}
+        """Nanoseconds that the batches under way have taken so far."""
 
     def serve(self) -> None:
-        while (message := self._channel.receive()) is not None:
+        while (message := self._next()) is not None:
             if isinstance(message, wire.Stop):
                 self._stop()
                 return
             self._handle(message)
-            self._send_logs()
-            self._close_retired()
+            self._tidy()
             # Looked at after events only: scripts that hold much from the start must not keep a lane from any event.
             if isinstance(message, Batch) and memory.nearly_full():
+                self._wait_for_flights()
                 self._channel.send(wire.Recycling("scripts hold nearly all the memory that a lane may use"))
                 self._stop()
                 return
+
+    def _next(self) -> wire.ToLane | None:
+        """Wait for the next message; what is in flight goes on meanwhile. None: the host is gone."""
+        engine, channel = self._engine, self._channel
+        while engine.flying:
+            takes_more = engine.waiting < MOST_WAITING
+            if takes_more and channel.has_message():
+                break
+            readable = self._host.tasks.run(
+                lambda: engine.has_finished or (not takes_more and engine.waiting < MOST_WAITING),
+                channel.fileno() if takes_more else None,
+            )
+            self._send_finished()
+            self._tidy()
+            if readable:
+                break
+        return channel.receive()
+
+    def _tidy(self) -> None:
+        self._send_logs()
+        self._close_retired()
 
     def _handle(self, message: wire.ToLane) -> None:
         match message:
@@ -55,10 +83,12 @@ class _Lane:
                 except ChangeRefused as refusal:
                     self._channel.send(wire.Refused(plan.generation, refusal.faults))
             case wire.Commit(generation):
-                self._engine.commit()
-                self._channel.send(wire.Committed(generation, {}))
-            case wire.Restore(plan, broken):
-                self._channel.send(wire.Committed(plan.generation, self._engine.restore(plan, broken, self._enter)))
+                self._channel.send(wire.Committed(generation, {}, self._engine.commit()))
+            case wire.State(rows):
+                self._host.state.load(rows)
+            case wire.Restore(plan, broken, versions):
+                faults, changes = self._engine.restore(plan, broken, self._enter, versions)
+                self._channel.send(wire.Committed(plan.generation, faults, changes))
             case wire.Abort():
                 self._engine.abort()
             case wire.Replay(batch, name, source):
@@ -66,18 +96,30 @@ class _Lane:
 
     def _process(self, batch: Batch) -> None:
         started = time.perf_counter_ns()
-        result = self._engine.process(batch, self._enter if batch.isolated else None)
-        self._channel.send(wire.Done(batch.id, result, time.perf_counter_ns() - started))
+        self._engine.submit(batch, self._enter if batch.isolated else None)
+        self._busy[batch.id] = time.perf_counter_ns() - started
+        self._send_finished()
+        if batch.id in self._busy:
+            self._channel.send(wire.Started(batch.id))
+
+    def _send_finished(self) -> None:
+        for batch, result in self._engine.finished():
+            self._channel.send(wire.Done(batch.id, result, self._busy.pop(batch.id)))
+
+    def _wait_for_flights(self) -> None:
+        self._host.tasks.run(lambda: not self._engine.flying)
+        self._send_finished()
 
     def _replay(self, batch: Batch, script: Script) -> None:
+        self._wait_for_flights()
         try:
             result = self._engine.replay(batch, script)
         except ScriptError as error:
             result = _all_failed(batch, script, error.fault)
         self._channel.send(wire.Done(batch.id, result, 0))
 
-    def _enter(self, script: str) -> None:
-        self._channel.send(wire.Entering(script))
+    def _enter(self, script: str, timer: DueTimer | None = None) -> None:
+        self._channel.send(wire.Entering(script, timer))
 
     def _send_logs(self) -> None:
         if self._entries:

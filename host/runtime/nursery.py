@@ -4,7 +4,8 @@ Forking from it takes a few milliseconds and shares its memory, where starting P
 long. The host cannot fork itself: it has threads.
 
 The host speaks to it over a Unix socket: a role and two descriptors in (the worker's socket and its heartbeat pipe),
-lines of JSON out. When the host is gone, the socket ends, and every worker is killed.
+lines of JSON out. When the host is gone, the socket ends, and every worker is killed. The first frame that a worker
+gets says what it may reach: it is confined to that before anything of a script's runs.
 """
 
 from __future__ import annotations
@@ -22,10 +23,13 @@ from typing import NoReturn
 
 import msgspec
 
+from trimtab.engine.reach import Reach
 from trimtab.expressions import compile_expression
 from trimtab.plugin_manager import Plugins
 from trimtab.runtime import lane, scratch
-from trimtab.runtime.wire import Setup
+from trimtab.runtime.wire import HEADER, Setup
+from trimtab.sandbox import confinement
+from trimtab.sandbox.confinement_places import own_places
 
 COLLECT = (20_000, 20, 20)
 """Thresholds of the workers' garbage collector: a batch makes thousands of objects that die with it."""
@@ -59,15 +63,17 @@ def main() -> None:
     for module in setup.modules:
         with suppress(ImportError):  # making the resource says what is missing
             importlib.import_module(module)
+    confinement.preload()
+    own = own_places()
     gc.collect()
     gc.freeze()  # pages with frozen objects stay shared with the workers
     gc.set_threshold(*COLLECT)
-    _Nursery(control, setup, plugins).run()
+    _Nursery(control, setup, plugins, own).run()
 
 
 class _Nursery:
-    def __init__(self, control: socket.socket, setup: Setup, plugins: Plugins) -> None:
-        self._control, self._setup, self._plugins = control, setup, plugins
+    def __init__(self, control: socket.socket, setup: Setup, plugins: Plugins, own: Reach) -> None:
+        self._control, self._setup, self._plugins, self._own = control, setup, plugins, own
         self._workers: set[int] = set()
 
     def run(self) -> None:
@@ -101,7 +107,7 @@ class _Nursery:
             for descriptor in wakeup:
                 os.close(descriptor)
             self._control.close()
-            _work(ROLES[roles], descriptors, self._setup, self._plugins)
+            _work(ROLES[roles], descriptors, self._setup, self._plugins, self._own)
         self._workers.add(pid)
         for descriptor in descriptors:
             os.close(descriptor)
@@ -120,13 +126,14 @@ class _Nursery:
         self._control.sendall(msgspec.json.encode(message) + b"\n")
 
 
-def _work(role: Role, descriptors: list[int], setup: Setup, plugins: Plugins) -> NoReturn:
+def _work(role: Role, descriptors: list[int], setup: Setup, plugins: Plugins, own: Reach) -> NoReturn:
     """Play a role in a forked process; never return into the nursery's loop."""
     code = 1
     try:
         worker, heartbeat = descriptors
         os.register_at_fork(after_in_child=lambda: _silence(descriptors))
-        role(socket.socket(fileno=worker), heartbeat, setup, plugins)
+        sock = socket.socket(fileno=worker)
+        role(sock, heartbeat, _confined(setup, _told(sock), own), plugins)
         code = 0
     except (BrokenPipeError, ConnectionResetError):
         pass  # the host is gone: nobody is left to tell
@@ -136,6 +143,24 @@ def _work(role: Role, descriptors: list[int], setup: Setup, plugins: Plugins) ->
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def _told(sock: socket.socket) -> Reach | None:
+    """What the host lets this worker reach; None: it is not confined."""
+    header = sock.recv(HEADER.size, socket.MSG_WAITALL)
+    if not header:
+        raise BrokenPipeError
+    body = sock.recv(*HEADER.unpack(header), socket.MSG_WAITALL)
+    return msgspec.msgpack.decode(body, type=Reach | None)
+
+
+def _confined(setup: Setup, reach: Reach | None, own: Reach) -> Setup:
+    """Confine this process. Returns what its scripts are held to then: where the system lets nobody out, Python too."""
+    confinement.harden()
+    if reach is None:
+        return setup
+    confinement.confine(reach | own)
+    return setup if reach.anywhere else msgspec.structs.replace(setup, confined=True)
 
 
 def _silence(descriptors: list[int]) -> None:

@@ -7,12 +7,15 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 from collections import deque
+from collections.abc import Mapping
 from contextlib import suppress
 from types import TracebackType
 
 import msgspec
 
+from trimtab.engine.reach import Reach
 from trimtab.errors import LaneDied
 from trimtab.runtime import wire
 from trimtab.runtime.nursery import Born, Ended
@@ -20,6 +23,14 @@ from trimtab.runtime.wire import HEADER, FromLane, Setup
 
 _decode_news: msgspec.json.Decoder[Born | Ended] = msgspec.json.Decoder(Born | Ended)
 _FRAMES_BUFFERED = 1 << 20
+_PASSED_ON = frozenset(
+    (
+        *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TZDIR"),
+        *("VIRTUAL_ENV", "LD_LIBRARY_PATH", "JAVA_HOME", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+    )
+)
+"""Variables of the environment that scripts may see, beside those of Python and of the locale. The others may hold
+secrets, or send drivers elsewhere than the configuration says (``PGHOST``, ``HTTPS_PROXY``)."""
 _Birth = tuple[int, asyncio.Future[int]]
 """The process's id, and its end."""
 
@@ -52,8 +63,11 @@ class Worker:
         writer: asyncio.StreamWriter,
         heartbeat: int,
         ended: asyncio.Future[int],
+        reach: Reach | None,
     ) -> None:
         self.pid = pid
+        self.reach = reach
+        """What it is confined to; None: it is not."""
         self.ended = ended
         """Exit code, or minus the signal."""
         self.last_sign = asyncio.get_running_loop().time()
@@ -117,13 +131,16 @@ class NurseryProcess:
         """Done when the nursery itself has ended, which nobody asked it to."""
 
     async def __aenter__(self) -> NurseryProcess:
+        self._temporary = tempfile.TemporaryDirectory(prefix="trimtab-", ignore_cleanup_errors=True)
         ours, theirs = socket.socketpair()
         with theirs:
-            command = [sys.executable, "-m", "trimtab.runtime.nursery", str(theirs.fileno())]
+            # -P: what lies in the folder where the host was started is no module of ours.
+            command = [sys.executable, "-P", "-m", "trimtab.runtime.nursery", str(theirs.fileno())]
             self._process = await asyncio.create_subprocess_exec(
                 *command,
                 msgspec.json.encode(self._setup).decode(),
                 pass_fds=[theirs.fileno()],
+                env=environment(os.environ) | {"TMPDIR": self._temporary.name},
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=sys.stderr.fileno(),  # what a script prints must not end up among a sink's values
             )
@@ -143,14 +160,17 @@ class NurseryProcess:
             self._process.kill()
             await self._process.wait()
         await self._listener
+        self._temporary.cleanup()
 
     @property
     def pid(self) -> int:
         """The nursery's own process."""
         return self._process.pid
 
-    async def start(self, role: bytes) -> Worker:
-        """Fork a worker. Raises :class:`LaneDied` when the nursery is gone."""
+    async def start(self, role: bytes, reach: Reach | None = None) -> Worker:
+        """Fork a worker that is confined to what it may ``reach``, and to temporary files of this nursery's; None: not
+        at all. Raises :class:`LaneDied` when the nursery is gone.
+        """
         if self.ended.done():
             raise LaneDied("the nursery process is gone: no lane can be started")
         ours, theirs = socket.socketpair()
@@ -165,10 +185,16 @@ class NurseryProcess:
             raise
         finally:
             os.close(beat)
+        with suppress(ConnectionError):  # it has ended already, and whoever listens will hear it
+            ours.sendall(self._told(reach))
         ours.setblocking(False)
         reader, loop = _Reader(ours), asyncio.get_running_loop()
         transport, protocol = await loop.create_unix_connection(lambda: asyncio.StreamReaderProtocol(reader), sock=ours)
-        return Worker(pid, reader, asyncio.StreamWriter(transport, protocol, reader, loop), heard, ended)
+        return Worker(pid, reader, asyncio.StreamWriter(transport, protocol, reader, loop), heard, ended, reach)
+
+    def _told(self, reach: Reach | None) -> bytes:
+        temporary = Reach(writes=frozenset({self._temporary.name}))
+        return wire.encode(None if reach is None else reach | temporary)
 
     async def _fork(self, role: bytes, descriptors: list[int]) -> _Birth:
         birth: asyncio.Future[_Birth] = asyncio.get_running_loop().create_future()
@@ -200,3 +226,10 @@ class NurseryProcess:
             ended.set_result(-signal.SIGKILL)
         if not self.ended.done():
             self.ended.set_result(None)
+
+
+def environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return what scripts may see of an environment."""
+    return {
+        name: value for name, value in variables.items() if name in _PASSED_ON or name.startswith(("PYTHON", "LC_"))
+    }

@@ -11,22 +11,45 @@ from trimtab.artifacts.store import ArtifactStore
 from trimtab.engine.batch import Batch
 from trimtab.engine.result import Lines
 from trimtab.errors import UsageError
+from trimtab.runtime.checkpointer import Checkpointer
 from trimtab.runtime.dead_letters import DeadLetter
 from trimtab.runtime.stream import Stream
+
+REMOVED_AT_ONCE = 100
+"""Letters, with one checkpoint."""
 
 
 class Replayer:
     """Sends dead letters back to where they failed: to the one script, to all of them, or to the sink."""
 
-    def __init__(self, stream: Stream, store: ArtifactStore, sources: Container[str]) -> None:
-        self._stream, self._store, self._sources = stream, store, sources
+    def __init__(
+        self, stream: Stream, store: ArtifactStore, sources: Container[str], checkpointer: Checkpointer
+    ) -> None:
+        self._stream, self._store, self._sources, self._checkpointer = stream, store, sources, checkpointer
 
     async def replay(self, ids: Sequence[int], version: str | None) -> AsyncIterator[dict[str, Any]]:
         """Replay letters one by one, against the running version of their script or another one.
 
-        Yields ``{"id", "outcome": "handled"|"failed", "error"}`` each. A letter that is handled is removed; one that
-        fails again stays. Waits while lanes and sinks are busy.
+        Yields ``{"id", "outcome": "handled"|"failed", "error"}`` each. A letter that is handled is removed, once a
+        checkpoint holds what it did; one that fails again stays. Waits while lanes and sinks are busy.
         """
+        handled: list[int] = []
+        try:
+            async for outcome in self._outcomes(ids, version):
+                if outcome["outcome"] == "handled":
+                    handled.append(outcome["id"])
+                if len(handled) == REMOVED_AT_ONCE:
+                    await self._remove(handled)
+                yield outcome
+        finally:
+            await self._remove(handled)
+
+    async def _remove(self, handled: list[int]) -> None:
+        if handled and await self._checkpointer.take("asked"):
+            await asyncio.to_thread(self._stream.dead_letters.remove, handled)
+            handled.clear()
+
+    async def _outcomes(self, ids: Sequence[int], version: str | None) -> AsyncIterator[dict[str, Any]]:
         letters = self._stream.dead_letters
         for letter_id in ids:
             letter = await asyncio.to_thread(letters.get, letter_id)
@@ -34,15 +57,13 @@ class Replayer:
                 error = await self._replay(letter, version) if letter else "expected the id of a letter, got none such"
             except (UsageError, CodecError) as problem:
                 error = str(problem)
-            if error is None:
-                await asyncio.to_thread(letters.remove, [letter_id])
             yield {"id": letter_id, "outcome": "failed" if error else "handled", "error": error}
 
     async def _replay(self, letter: DeadLetter, version: str | None) -> str | None:
         """Replay one letter; returns why it failed again, or None."""
         if letter.kind == "sink":
             return await self._rewrite(letter)
-        if letter.source not in self._sources:
+        if letter.kind != "timer" and letter.source not in self._sources:
             return f"expected a source of the configuration, got {letter.source!r}, which is not there any more"
         target = None if letter.script is None or version is None else self._version(letter.script, version)
         if letter.script is not None and target is None and not self._stream.runs(letter.script):
@@ -75,4 +96,5 @@ class Replayer:
             partition=letter.partition,
             positions=[letter.position],
             only=letter.script,
+            timers=letter.kind == "timer",
         )

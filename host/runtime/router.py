@@ -9,12 +9,12 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from trimtab.api import Records
+from trimtab.api import Position, Records
 from trimtab.engine.batch import Batch, SourceSpec, read_keys
 from trimtab.engine.engine import Plan
 from trimtab.errors import Fault
 from trimtab.runtime.supervisor import Lane
-from trimtab.runtime.work import Cut, Delivery, Work
+from trimtab.runtime.work import Barrier, Cut, Delivery, Work, tick
 
 _KEYS_REMEMBERED = 100_000
 
@@ -28,6 +28,10 @@ class Router:
 
     def __init__(self, lanes: Sequence[Lane], sources: dict[str, SourceSpec], generation: int) -> None:
         self.generation = generation
+        self.in_one_lane: frozenset[str] = frozenset()
+        """Sources without key whose events keep state: all of it belongs to the key null, so to one lane."""
+        self.positions: dict[str, Position] = {}
+        """How far each source has come: up to there everything is in the queues."""
         self._lanes = lanes
         self._sources = sources
         self._ids = itertools.count(1)
@@ -50,6 +54,19 @@ class Router:
             lane.cut(cut)
         return cuts
 
+    def bar(self) -> Barrier:
+        """Put a barrier into all queues."""
+        barrier = Barrier(len(self._lanes))
+        for lane in self._lanes:
+            lane.bar(barrier)
+        return barrier
+
+    def tick(self, lane: Lane, now: int) -> None:
+        """Have a lane fire the timers that are due now, in ms."""
+        work = tick(now)
+        work.batch.id, work.batch.generation = next(self._ids), self.generation
+        lane.put(work)
+
     async def route(self, source: str, records: Records, count: int, arrival: int) -> Delivery:
         """Bring ``count`` records, which are JSON texts by now, to their lanes; waits while these have no room."""
         delivery = Delivery()
@@ -64,44 +81,57 @@ class Router:
             start=records.start,
             positions=None if records.positions is None else list(records.positions),
         )
-        key = self._sources[source].key
         remaining: Batch | None = batch
         while remaining is not None:
-            lane = await self._lane_with_room(key)
-            part, remaining = _split(remaining, max(lane.target, 1))
-            if key is None or len(self._lanes) == 1:
-                self._put(lane, part, delivery)
-            else:
-                for index, share in self._shares(part, key):
-                    self._put(self._lanes[index], share, delivery)
+            lane = await self._lane_with_room(source)
+            part, remaining = _split(remaining, count if records.whole else max(lane.target, 1))
+            self._put_part(lane, part, delivery)
+            self.positions[source] = Position(records.partition, _next_position(part, remaining, records.end))
         delivery.complete()
         return delivery
+
+    def skip(self, source: str, records: Records) -> None:
+        """Take note that nothing of some records is left to be handled."""
+        if records.end is not None:
+            self.positions[source] = Position(records.partition, records.end)
+
+    def _put_part(self, lane: Lane, part: Batch, delivery: Delivery) -> None:
+        key = self._sources[part.source].key
+        if key is None or len(self._lanes) == 1:
+            self._put(lane, part, delivery)
+        else:
+            for index, share in self._shares(part, key):
+                self._put(self._lanes[index], share, delivery)
 
     def resubmit(self, batch: Batch, key: object, version: tuple[str, bytes] | None) -> asyncio.Future[Fault | None]:
         """Bring one event of the dead letters to the lane of its key. Becomes the fault it fails with, or None."""
         outcome: asyncio.Future[Fault | None] = asyncio.get_running_loop().create_future()
         batch.id, batch.generation = next(self._ids), self.generation
-        self._lanes[self._index_of(key)].put(Work(batch, [], version, outcome))
+        self._lanes[self.index_of(key)].put(Work(batch, [], version, outcome))
         return outcome
 
     def _put(self, lane: Lane, batch: Batch, delivery: Delivery) -> None:
         batch.id, batch.generation = next(self._ids), self.generation
         lane.put(Work(batch, [delivery.add()]))
 
-    async def _lane_with_room(self, key: str | None) -> Lane:
+    async def _lane_with_room(self, source: str) -> Lane:
         """Wait for room: in any lane for unkeyed events, in every lane for keyed ones, whose share may go anywhere."""
         while True:
-            free = [lane for lane in self._lanes if lane.has_room]
-            if free and (key is None or len(free) == len(self._lanes)):
+            lanes = self._lanes_for(source)
+            free = [lane for lane in lanes if lane.has_room]
+            if free and (self._sources[source].key is None or len(free) == len(lanes)):
                 return min(free, key=lambda lane: lane.backlog)
             self._freed.clear()
             await self._freed.wait()
+
+    def _lanes_for(self, source: str) -> Sequence[Lane]:
+        return [self._lanes[self.index_of(None)]] if source in self.in_one_lane else self._lanes
 
     def _shares(self, batch: Batch, path: str) -> Iterator[tuple[int, Batch]]:
         """Split a batch by the lanes of its keys, keeping the order."""
         lines = batch.data.split(b"\n")
         positions = batch.positions_of(lines)
-        index_of = self._index_of
+        index_of = self.index_of
         chosen = [index_of(key) for key in read_keys(batch.data, batch.count, path)]
         for index in range(len(self._lanes)):
             share = [i for i, lane in enumerate(chosen) if lane == index]
@@ -110,7 +140,7 @@ class Router:
                 kept = [positions[i] for i in share]
                 yield index, msgspec.structs.replace(batch, data=data, count=len(share), positions=kept)
 
-    def _index_of(self, key: object) -> int:
+    def index_of(self, key: object) -> int:
         """The lane of a key: by a hash that is the same in every run."""
         text = key if type(key) is str else msgspec.json.encode(key)  # 1, 1.0 and "1" are different keys
         index = self._lane_of_key.get(text)
@@ -140,3 +170,12 @@ def _split(batch: Batch, most: int) -> tuple[Batch, Batch | None]:
         positions=None if positions is None else positions[most:],
     )
     return first, rest
+
+
+def _next_position(part: Batch, remaining: Batch | None, end: int | None) -> int:
+    """Return where reading would go on behind a part of what a source has delivered."""
+    if remaining is not None:
+        return remaining.start if remaining.positions is None else remaining.positions[0]
+    if end is not None:
+        return end
+    return part.start + len(part.data) + 1 if part.positions is None else part.positions[-1] + 1

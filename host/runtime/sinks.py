@@ -69,6 +69,11 @@ class SinkWriter:
                     self._written(lines.count)
                     return
 
+    async def flush(self) -> None:
+        """Have the sink make sure of what it wrote. Raises :class:`SinkError`."""
+        async with self._lock:
+            await self._sink.flush()
+
     async def try_once(self, lines: Lines) -> SinkError | None:
         """Write values; returns the error instead of trying again or giving up."""
         async with self._lock:

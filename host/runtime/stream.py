@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -19,9 +19,13 @@ from trimtab.engine.batch import Batch, SourceSpec, event_id
 from trimtab.engine.engine import LoadedScript, Plan
 from trimtab.engine.result import NO_KEY, BatchResult, FailedEvent, Lines
 from trimtab.engine.script import LogEntry, Script
+from trimtab.engine.state import DueTimer, StateRow
 from trimtab.errors import ChangeRefused, Fault, LaneDied, StateError
 from trimtab.runtime import checker
-from trimtab.runtime.dead_letters import DeadLetter, DeadLetters
+from trimtab.runtime.checkpointer import Mark
+from trimtab.runtime.checkpoints import Checkpoint
+from trimtab.runtime.dead_letters import DeadLetter
+from trimtab.runtime.durable import Durable
 from trimtab.runtime.ingest import Ingest
 from trimtab.runtime.processes import NurseryProcess, Worker
 from trimtab.runtime.router import Router
@@ -35,7 +39,10 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
 REPORT_EVERY = 3.0
-"""Seconds."""
+TICK_SECONDS = 0.05
+"""Seconds, both."""
+END_OF_TIME = (1 << 62) - 1
+"""The watermark of a source that has ended, in ms."""
 LANE_MEMORY = 512 << 20
 """Bytes that the scripts of one lane may take."""
 
@@ -47,15 +54,16 @@ class Stream:
     """Everything that events flow through. An asynchronous context manager: inside, lanes run and sinks are open.
 
     ``generation``: the committed generation to begin with. ``plan_of``: the way from nothing to a committed
-    generation.
+    generation. ``rolled_back``: scripts that keep their state whatever they say.
     """
 
     def __init__(
         self,
         config: Config,
-        dead_letters: DeadLetters,
+        durable: Durable,
         plan_of: Callable[[int], Plan],
         generation: int,
+        rolled_back: Collection[str],
     ) -> None:
         specs = {name: SourceSpec(source.key, source.timestamp) for name, source in config.sources.items()}
         self.stats: dict[str, ScriptStats] = {}
@@ -70,11 +78,23 @@ class Stream:
             )
             for name, sink in config.sinks.items()
         }
-        run = f"{time.time_ns() // 1_000_000:x}"
+        self.now = processing_clock()
         self.ingests = {
-            name: Ingest(name, config.folder, s.codec, s.lateness, self.router, self._invalid, run)
+            name: Ingest(
+                name,
+                config.folder,
+                s.codec,
+                s.lateness,
+                self.router,
+                self._invalid,
+                durable.journal,
+                durable.partition,
+                self.now,
+            )
             for name, s in config.sources.items()
         }
+        self._resume(durable.checkpoint)
+        self._rolled_back = rolled_back
         self._sources = {name: _create(source, self.ingests[name]) for name, source in config.sources.items()}
         self._setup = Setup(
             sources=specs,
@@ -84,13 +104,18 @@ class Stream:
             cache=str(config.state / "cache"),
             memory=LANE_MEMORY,
             confined=config.confined,
+            state_value=config.state_value,
             modules=sorted(config.modules),
         )
-        self.dead_letters = dead_letters
+        self._durable = durable
+        self.dead_letters = durable.dead_letters
+        self._ended: set[str] = set()
+        """Sources that have come to their natural end."""
         self._plan_of = plan_of
         self._mask = config.mask
         self._stack = AsyncExitStack()
         self._forking = asyncio.Lock()
+        self._closing = asyncio.Event()
         self._lane_tasks: list[asyncio.Task[None]] = []
         self._log = structlog.get_logger("trimtab")
 
@@ -100,6 +125,7 @@ class Stream:
             self._stack.push_async_callback(sink.close)
         self._nursery = await self._stack.enter_async_context(NurseryProcess(self._setup))
         self._lane_tasks = [asyncio.create_task(lane.run(), name=f"lane {lane.index}") for lane in self.lanes]
+        self._lane_tasks.append(asyncio.create_task(self._tick()))
         return self
 
     async def __aexit__(
@@ -119,7 +145,8 @@ class Stream:
 
     async def run_sources(self) -> None:
         """Run every source to its end. Raises :class:`SourceError` of one that cannot go on."""
-        tasks = [asyncio.create_task(self.ingests[name].run(source)) for name, source in self._sources.items()]
+        self._choose_lanes()
+        tasks = [asyncio.create_task(self._run_source(name)) for name in self._sources]
         try:
             await asyncio.gather(*tasks)
         finally:
@@ -128,19 +155,47 @@ class Stream:
                     task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
+    async def _run_source(self, name: str) -> None:
+        await self.ingests[name].run(self._sources[name])
+        self._ended.add(name)
+
+    async def finish_event_time(self) -> None:
+        """Where every source has come to its natural end, have the timers fire that wait for event time."""
+        if self._ended != self.ingests.keys():
+            return
+        await self.drain()
+        self._watermarks = dict.fromkeys(self._ended, END_OF_TIME)
+        for lane in self.lanes:
+            self.router.tick(lane, self.now())
+
+    async def _tick(self) -> None:
+        """Have each lane that is idle fire the timers that are due."""
+        while not self._closing.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._closing.wait(), TICK_SECONDS)
+            now = self.now()
+            for lane in self.lanes:
+                is_due = lane.next_due is not None and lane.next_due <= now
+                if (is_due or lane.has_news) and not lane.queued:
+                    self.router.tick(lane, now)
+
     async def broken(self) -> None:
         """Return never, but raise what ended the supervision of a lane: a fault of ours, or of a plugin."""
         await asyncio.gather(*self._lane_tasks)
 
+    async def close_scripts(self) -> None:
+        """Have the scripts closed and the lanes end: nothing is to be handled any more."""
+        self._closing.set()
+        for lane in self.lanes:
+            lane.stop()
+        await asyncio.gather(*self._lane_tasks)
+
     async def drain(self) -> None:
-        """Wait until everything that was delivered is handled, then have the scripts closed."""
+        """Wait until everything that was delivered is handled."""
         reporting = asyncio.create_task(self._report_what_holds_up())
         for lane in self.lanes:
             await lane.drained()
         reporting.cancel()
-        for lane in self.lanes:
-            lane.stop()
-        await asyncio.gather(*self._lane_tasks)
 
     async def _report_what_holds_up(self) -> None:
         """While the host drains, say from time to time which sink it waits for."""
@@ -185,12 +240,52 @@ class Stream:
 
     async def commit(self, plan: Plan) -> None:
         """See :class:`trimtab.deploy.deployer.Lanes`."""
+        self._choose_lanes()
         for cut in self.router.cut(plan):
             await cut.done
+
+    def _choose_lanes(self) -> None:
+        """Events without key go to one lane where a script keeps state for them, which is then that of the key null."""
+        sources = {
+            handler.source
+            for script in self.loaded.values()
+            if script.stateful
+            for handler in script.handlers
+            if not handler.timer
+        }
+        unkeyed = (name for name, spec in self._setup.sources.items() if spec.key is None)
+        self.router.in_one_lane = frozenset(n for n in unkeyed if None in sources or n in sources)
 
     def unrestored(self) -> set[str]:
         """See :class:`trimtab.deploy.deployer.Lanes`."""
         return {name for lane in self.lanes for name in lane.unrestored}
+
+    # --- checkpoints (trimtab.runtime.checkpointer.Checkpointer) ---
+
+    def mark(self) -> Mark:
+        """Put a barrier into the queues; return what belongs to a checkpoint there. Waits for nothing."""
+        positions = {name: ingest.position() for name, ingest in self.ingests.items()}
+        watermarks = {name: ingest.watermark.value for name, ingest in self.ingests.items()}
+        return Mark(
+            barrier=self.router.bar(),
+            generation=self.router.generation,
+            sources={name: position for name, position in positions.items() if position is not None},
+            watermarks={name: value for name, value in watermarks.items() if value is not None},
+            versions={name: script.version for name, script in self.loaded.items()},
+            covered=[future for ingest in self.ingests.values() for future in ingest.take_covered()],
+        )
+
+    async def flush(self) -> None:
+        """Have the sinks make sure of what they wrote. Raises :class:`SinkError`."""
+        for sink in self.sinks.values():
+            await sink.flush()
+
+    def _resume(self, checkpoint: Checkpoint | None) -> None:
+        """Have the sources go on from a checkpoint."""
+        self._watermarks = {} if checkpoint is None else dict(checkpoint.watermarks)
+        for name, ingest in self.ingests.items():
+            if checkpoint is not None:
+                ingest.resume(checkpoint.sources.get(name), checkpoint.watermarks.get(name))
 
     # --- what lanes need (trimtab.runtime.supervisor.LaneOwner) ---
 
@@ -201,6 +296,23 @@ class Stream:
     def plan_of(self, generation: int) -> Plan:
         """See :class:`LaneOwner`."""
         return self._plan_of(generation)
+
+    async def state_of(self, lane: int) -> AsyncIterator[list[StateRow]]:
+        """See :class:`LaneOwner`."""
+        chunks = self._durable.checkpoints.rows()
+        while (chunk := await asyncio.to_thread(next, chunks, None)) is not None:
+            if rows := [row for row in chunk if self.router.index_of(msgspec.json.decode(row.key)) == lane]:
+                yield rows
+
+    def state_versions(self) -> Mapping[str, str]:
+        """See :class:`LaneOwner`."""
+        checkpoint = self._durable.checkpoint
+        versions = {} if checkpoint is None else checkpoint.versions
+        return {name: version for name, version in versions.items() if name not in self._rolled_back}
+
+    def watermarks(self) -> Mapping[str, int]:
+        """See :class:`LaneOwner`."""
+        return self._watermarks
 
     def longest_timeout(self) -> float:
         """See :class:`LaneOwner`."""
@@ -215,19 +327,20 @@ class Stream:
         self.calls.add(result.calls)
         if result.failed:
             await self._keep([_letter(work, failed) for failed in result.failed])
-        if work.outcome is None:
-            self.ingests[work.batch.source].watermark.observe(result.max_timestamp)
+        if work.outcome is None and result.max_timestamp is not None:
+            watermark = self.ingests[work.batch.source].watermark
+            watermark.observe(result.max_timestamp)
+            if watermark.value is not None and work.batch.source not in self._ended:
+                self._watermarks[work.batch.source] = watermark.value
         work.settle(result.failed[0].fault if result.failed else None)
 
-    async def abandoned(self, work: Work, script: str | None, fault: Fault) -> None:
+    async def abandoned(self, work: Work, script: str | None, fault: Fault, timer: DueTimer | None) -> None:
         """See :class:`LaneOwner`."""
-        batch = work.batch
-        (position,) = batch.positions_of([batch.data])
         version = None if script is None else self._version_of(script, work)
-        failed = FailedEvent(batch.data, position, batch.event_id(position), NO_KEY, script, version, fault)
         if script is not None:
             self.stats.setdefault(script, ScriptStats()).failed += 1
-        await self._keep([_letter(work, failed, tries=2)])
+        failed = _lost(work.batch, script, version, fault) if timer is None else _lost_timer(timer, version, fault)
+        await self._keep([_letter(work, failed)])
         work.settle(fault)
 
     def room_made(self) -> None:
@@ -336,12 +449,13 @@ def _create(source: SourceConfig, ingest: Ingest) -> Source:
     return created
 
 
-def _letter(work: Work, failed: FailedEvent, tries: int = 1) -> DeadLetter:
+def _letter(work: Work, failed: FailedEvent) -> DeadLetter:
+    is_invalid = failed.script is None and failed.fault.name == "CodecError"
     return DeadLetter(
-        kind="codec" if failed.script is None and failed.fault.name == "CodecError" else "handler",
+        kind="timer" if failed.timer else "codec" if is_invalid else "handler",
         payload=failed.payload,
-        source=work.batch.source,
-        partition=work.batch.partition,
+        source=failed.event_id.partition(":")[0] if failed.timer else work.batch.source,
+        partition="" if failed.timer else work.batch.partition,
         position=failed.position,
         event_id=failed.event_id,
         key=msgspec.json.decode(failed.key),
@@ -350,8 +464,26 @@ def _letter(work: Work, failed: FailedEvent, tries: int = 1) -> DeadLetter:
         generation=work.batch.generation,
         fault=failed.fault,
         at=_now(),
-        tries=tries,
+        tries=failed.tries,
     )
+
+
+def _lost(batch: Batch, script: str | None, version: str | None, fault: Fault) -> FailedEvent:
+    """The one event of a batch, which took the lane down twice."""
+    (position,) = batch.positions_of([batch.data])
+    event = batch.event_id(position)
+    return FailedEvent(batch.data, position, event, NO_KEY, script, version, fault, batch.timers, tries=2)
+
+
+def _lost_timer(due: DueTimer, version: str | None, fault: Fault) -> FailedEvent:
+    payload, key = msgspec.json.encode(due), due.key.encode()
+    return FailedEvent(payload, 0, due.id, key, due.script, version, fault, timer=True, tries=2)
+
+
+def processing_clock() -> Callable[[], int]:
+    """Return a clock that shows the time of the system when it is made, in ms, and never goes back."""
+    ahead = time.time_ns() - time.monotonic_ns()
+    return lambda: (time.monotonic_ns() + ahead) // 1_000_000
 
 
 def _now() -> int:

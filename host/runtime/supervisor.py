@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,12 +15,15 @@ from trimtab.engine.engine import Plan
 from trimtab.engine.result import BatchResult
 from trimtab.engine.script import LogEntry
 from trimtab.errors import ChangeRefused, Fault, LaneDied
+from trimtab.engine.state import DueTimer, StateRow
 from trimtab.runtime import wire
+from trimtab.runtime.changes import Changes
 from trimtab.runtime.processes import Worker
-from trimtab.runtime.work import Cut, Work, joined
+from trimtab.runtime.work import Barrier, Cut, Work, joined
 
 WINDOW = 2
-"""Batches under way in a lane: one in its hands, the next in its socket, so that it never waits for the host."""
+"""Batches under way in a lane, but for those whose events are in flight: one in its hands, the next in its socket, so
+that it never waits for the host."""
 MOST_EVENTS = 1024
 """In a batch."""
 FIRST_EVENTS = 64
@@ -42,14 +46,23 @@ class LaneOwner(Protocol):
     def plan_of(self, generation: int) -> Plan:
         """The way from nothing to a committed generation."""
 
+    def state_of(self, lane: int) -> AsyncIterator[list[StateRow]]:
+        """The state of a lane's keys as of the last checkpoint, in parts."""
+
+    def state_versions(self) -> Mapping[str, str]:
+        """The versions of the scripts that have left that state, where others may run now."""
+
+    def watermarks(self) -> Mapping[str, int]:
+        """How far the event time of each source has come, in ms."""
+
     def longest_timeout(self) -> float:
         """The highest time limit of the running handlers, seconds."""
 
     async def finished(self, work: Work, result: BatchResult) -> None:
         """Pass on what came of a batch. Waiting here holds the lane back."""
 
-    async def abandoned(self, work: Work, script: str | None, fault: Fault) -> None:
-        """An event took the lane down twice in this script: put it into the dead letters."""
+    async def abandoned(self, work: Work, script: str | None, fault: Fault, timer: DueTimer | None) -> None:
+        """An event, or a timer, took the lane down twice in this script: put it into the dead letters."""
 
     def room_made(self) -> None:
         """The lane may have room for more."""
@@ -64,7 +77,7 @@ class LaneOwner(Protocol):
         """Something the operator should know: ``died``, ``restarted``, ``recycled``, ``script not restored``."""
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, slots=True)
 class _Preparing:
     """A plan that the process was asked to prepare."""
 
@@ -85,23 +98,34 @@ class Lane:
         self.target = FIRST_EVENTS
         """Events that make a batch of the wanted duration."""
         self._owner = owner
-        self._queue: deque[Work | Cut] = deque()
+        self.changes = Changes()
+        """What has changed in the state of its keys since the last barrier."""
+        self.frozen: Changes | None = None
+        """What had changed before that barrier, until it is in a checkpoint."""
+        self.next_due: int | None = None
+        """When a timer or an expiry is due in processing time, in ms."""
+        self.awaits_watermark = False
+        """Whether timers wait for event time."""
+        self._told: dict[str, int] = {}
+        """The watermarks that the process knows."""
+        self._queue: deque[Work | Cut | Barrier] = deque()
         self._queued = 0
-        self._flight: deque[Work | Cut | _Preparing] = deque()
-        """What the process has in hand and has yet to answer, in the order of its answers."""
+        self._flight: deque[Work | Cut | Barrier | _Preparing] = deque()
+        """What the process has in hand and has yet to answer. Batches are answered in their order."""
         self._worker: Worker | None = None
-        self._entered: str | None = None
+        self._entered: wire.Entering | None = None
         self._died_opening: str | None = None
         self.unrestored: dict[str, Fault] = {}
         """Scripts whose events fail here, because they could not be opened again when the process was started anew."""
         self._broken: dict[str, Fault] = {}
         """Scripts that took the process down twice while it opened them again: it runs without them."""
         self._recycling = False
+        self._has_lived = False
         self._deaths = 0
         self._killed_because: str | None = None
         self._stopping = False
         self._prepared: int | None = None
-        self._results: asyncio.Queue[tuple[Work, BatchResult]] = asyncio.Queue()
+        self._results: asyncio.Queue[tuple[Work, BatchResult] | Barrier] = asyncio.Queue()
         self._unwritten = 0
         """Results that were not passed on to the end."""
         self._ready = asyncio.Event()
@@ -121,6 +145,12 @@ class Lane:
     def backlog(self) -> int:
         """Events that wait or are under way."""
         return self._queued + sum(item.batch.count for item in self._flight if isinstance(item, Work))
+
+    @property
+    def queued(self) -> bool:
+        """Whether a batch waits, or is in the lane's hands: it brings the news and the time along."""
+        items = (*self._queue, *self._flight)
+        return any(isinstance(item, Work) and not item.started for item in items)
 
     @property
     def busy(self) -> bool:
@@ -146,6 +176,26 @@ class Lane:
         self._queue.append(cut)
         self.target = min(self.target, FIRST_EVENTS)
         self._pump()
+
+    def bar(self, barrier: Barrier) -> None:
+        """Append a barrier: what is put in from now on belongs to the next checkpoint."""
+        self._queue.append(barrier)
+        self._pump()
+
+    @property
+    def has_news(self) -> bool:
+        """Whether timers wait for event time that has come further than the process knows."""
+        return self.awaits_watermark and bool(self._news())
+
+    def _news(self) -> dict[str, int]:
+        return {name: at for name, at in self._owner.watermarks().items() if self._told.get(name) != at}
+
+    def thaw(self, *, kept: bool) -> None:
+        """What is frozen is in a checkpoint, if it was kept; else it belongs to the next one."""
+        frozen, self.frozen = self.frozen, None
+        if frozen is not None and not kept:
+            frozen.add(self.changes.rows())
+            self.changes = frozen
 
     async def prepare(self, plan: Plan) -> None:
         """Have the process build the next generation beside the running one.
@@ -191,21 +241,30 @@ class Lane:
             item = self._queue.popleft()
             if isinstance(item, Cut):
                 self._send_cut(item.plan)
-            else:
+            elif isinstance(item, Work):
                 item = self._gather(item)
-                self._queued -= item.batch.count
-                self._send(wire.Replay(item.batch, *item.replay) if item.replay else item.batch)
+                self._send_work(item)
             self._flight.append(item)
+        self._reach_barriers()
+
+    def _send_work(self, work: Work) -> None:
+        batch = work.batch
+        self._queued -= batch.count
+        if batch.only is None:
+            batch.watermarks = self._news()
+            self._told |= batch.watermarks
+        self._send(wire.Replay(batch, *work.replay) if work.replay else batch)
 
     def _send_cut(self, plan: Plan) -> None:
         """Switch to the prepared generation; a process that was started since it was prepared must load it first."""
         prepared, self._prepared = self._prepared == plan.generation, None
         self._send(wire.Commit(plan.generation) if prepared else wire.Restore(plan, self._broken))
 
-    def _may_send(self, item: Work | Cut) -> bool:
+    def _may_send(self, item: Work | Cut | Barrier) -> bool:
         if not self._flight:
             return True
-        return len(self._flight) < WINDOW and not _isolated(item) and not _isolated(self._flight[-1])
+        in_hand = sum(not _is_started(each) for each in self._flight if not isinstance(each, Barrier))
+        return in_hand < WINDOW and not any(map(_isolated, (item, *self._flight)))
 
     def _gather(self, work: Work) -> Work:
         """Take along what follows in the queue and fits into the same batch."""
@@ -271,13 +330,23 @@ class Lane:
 
     async def _restored(self, worker: Worker) -> bool:
         """Bring a new process to the running generation. Returns False if it ended over it."""
-        worker.send(wire.Restore(self._owner.plan_of(self.generation), self._broken))
+        self._told.clear()
+        changed = [changes.rows() for changes in (self.frozen, self.changes) if changes]  # before what is stored is read
+        async for rows in self._owner.state_of(self.index):
+            worker.send(wire.State(rows))
+        for rows in changed:
+            worker.send(wire.State(rows))
+        versions = {} if self._has_lived else dict(self._owner.state_versions())
+        worker.send(wire.Restore(self._owner.plan_of(self.generation), self._broken, versions))
         while isinstance(message := await worker.receive(), wire.Entering):
-            self._entered = message.script
+            self._entered = message
         if not isinstance(message, wire.Committed):
             return False
+        self._has_lived = True
         self.unrestored.clear()
         self._report_unrestored(message)
+        self.changes.add(message.changes)
+        self.next_due, self.awaits_watermark = 0, True  # until a first batch says what is true
         return True
 
     def _report_unrestored(self, answer: wire.Committed) -> None:
@@ -294,13 +363,15 @@ class Lane:
         match message:
             case wire.Done():
                 self._done(message)
-            case wire.Committed(generation):
-                self._committed(generation)
+            case wire.Started(batch):
+                self._started(batch)
+            case wire.Committed():
+                self._committed(message)
                 self._report_unrestored(message)
             case wire.Prepared() | wire.Refused():
                 self._answer(message)
-            case wire.Entering(script):
-                self._entered = script
+            case wire.Entering():
+                self._entered = message
             case wire.Closed(script, version, fault):
                 self._owner.closed(script, version, fault)
             case wire.Logged(entries):
@@ -310,8 +381,8 @@ class Lane:
                 self._killed_because = reason
 
     def _answer(self, message: wire.Prepared | wire.Refused) -> None:
-        preparing = self._flight.popleft()
-        assert isinstance(preparing, _Preparing)  # noqa: S101 - answers come in the order of the questions
+        preparing = next(item for item in self._flight if isinstance(item, _Preparing))
+        self._flight.remove(preparing)
         if not preparing.answer.done():  # else whoever asked has given up
             if isinstance(message, wire.Refused):
                 preparing.answer.set_exception(ChangeRefused(message.faults))
@@ -321,31 +392,54 @@ class Lane:
         self._pump()
         self._settle()
 
+    def _started(self, batch: int) -> None:
+        for item in self._flight:
+            if isinstance(item, Work) and item.batch.id == batch:
+                item.started = True
+        self._pump()
+        self._owner.room_made()
+
     def _done(self, message: wire.Done) -> None:
-        work = self._flight.popleft()
-        assert isinstance(work, Work)  # noqa: S101 - answers come in the order of the questions
+        work = next(item for item in self._flight if isinstance(item, Work))
+        self._flight.remove(work)
+        result = message.result
         self._adapt(message.busy, work.batch.count)
         self._deaths = 0
         self._entered = None
+        self.changes.add(result.changes)
+        self.next_due, self.awaits_watermark = result.next_due, result.awaits_watermark
         self._unwritten += 1
-        self._results.put_nowait((work, message.result))
+        self._results.put_nowait((work, result))
         self._pump()
         self._owner.room_made()
+
+    def _reach_barriers(self) -> None:
+        """A barrier is reached when nothing from before it is under way."""
+        while self._flight and isinstance(barrier := self._flight[0], Barrier):
+            self._flight.popleft()
+            self.frozen, self.changes = self.changes, Changes()
+            self._unwritten += 1
+            self._results.put_nowait(barrier)
 
     async def _pass_on(self) -> None:
         """Pass the results on, in order. A sink that cannot be written holds up the events, but no change."""
         while True:
-            work, result = await self._results.get()
-            await self._owner.finished(work, result)
-            work.done()
+            item = await self._results.get()
+            if isinstance(item, Barrier):
+                item.pass_lane()
+            else:
+                work, result = item
+                await self._owner.finished(work, result)
+                work.done()
             self._unwritten -= 1
             self._owner.room_made()
             self._settle()
 
-    def _committed(self, generation: int) -> None:
-        self.generation = generation
-        cut = self._flight.popleft()
-        assert isinstance(cut, Cut)  # noqa: S101
+    def _committed(self, message: wire.Committed) -> None:
+        self.generation = message.generation
+        self.changes.add(message.changes)
+        cut = next(item for item in self._flight if isinstance(item, Cut))
+        self._flight.remove(cut)
         for name in (*cut.plan.reload, *cut.plan.deletes, *map(artifact_name, cut.plan.resources)):
             self.unrestored.pop(name, None)
         if not cut.done.done():
@@ -359,6 +453,8 @@ class Lane:
 
     def _adapt(self, busy: int, count: int) -> None:
         """Steer the size of batches to the wanted duration: down at once, up by doubling at the most."""
+        if not count:
+            return
         wanted = int(BATCH_SECONDS * 1e9 * count / max(busy, 1))
         self.target = max(1, min(wanted, self.target * 2, MOST_EVENTS))
 
@@ -387,18 +483,18 @@ class Lane:
         entered, self._entered = self._entered, None
         self.restarts += 1
         self._owner.lane_event(self, "recycled" if recycled else "died", reason)
-        in_hand = self._flight[0] if self._flight and not recycled else None
-        again: list[Work | Cut] = []
-        for item in self._flight:
+        in_hand = None if recycled else next((item for item in self._flight if not _is_started(item)), None)
+        again: list[Work | Cut | Barrier] = []
+        # They stay in the flight meanwhile: nobody must take the lane for drained.
+        for item in list(self._flight):
             if isinstance(item, _Preparing):
                 self._end_preparing(item, reason if item is in_hand else None)
+            elif isinstance(item, Work) and not recycled and (item is in_hand or item.started):
+                again += await self._second_try(item, entered, reason)
             else:
                 again.append(item)
-        if isinstance(in_hand, Work):
-            # It stays in the flight meanwhile: nobody must take the lane for drained.
-            again[:1] = await self._second_try(in_hand, entered, reason)
-        elif entered is not None:
-            self._failed_opening(entered, reason)
+        if entered is not None and not any(map(_isolated, self._flight)):
+            self._failed_opening(entered.script, reason)
         self._flight.clear()
         self._queue.extendleft(reversed(again))
         self._queued = sum(item.batch.count for item in self._queue if isinstance(item, Work))
@@ -422,19 +518,28 @@ class Lane:
             self._broken[script] = Fault("LaneDied", f"the lane process {reason} while it opened the script again")
         self._died_opening = script
 
-    async def _second_try(self, suspect: Work, entered: str | None, reason: str) -> list[Work]:
-        """Take the events of the batch in hand one by one; give up on the one that has killed a lane twice."""
+    async def _second_try(self, suspect: Work, entered: wire.Entering | None, reason: str) -> list[Work]:
+        """Take the events of a batch in hand one by one; give up on the one that has killed a lane twice."""
         if not suspect.batch.isolated:
             return list(suspect.singles())
-        culprit = entered or suspect.batch.only
-        await self._owner.abandoned(suspect, culprit, Fault("LaneDied", f"the lane process {reason}"))
-        if entered is not None and suspect.replay is None:
-            return [suspect.without(entered)]
+        culprit = suspect.batch.only if entered is None else entered.script
+        timer = None if entered is None else entered.timer
+        fault = Fault("LaneDied", f"the lane process {reason}")
+        await self._owner.abandoned(suspect, culprit, fault, timer)
+        if timer is not None:
+            self.changes.add([timer.dropped()])
+            return [suspect]
+        if culprit is not None and suspect.replay is None and suspect.batch.only is None:
+            return [suspect.without(culprit)]
         suspect.done()
         return []
 
 
-def _isolated(item: Work | Cut | _Preparing) -> bool:
+def _is_started(item: Work | Cut | Barrier | _Preparing) -> bool:
+    return isinstance(item, Work) and item.started
+
+
+def _isolated(item: Work | Cut | Barrier | _Preparing) -> bool:
     return isinstance(item, Work) and item.batch.isolated
 
 

@@ -10,6 +10,7 @@ import msgspec
 from trimtab.engine.batch import Batch, SourceSpec
 from trimtab.engine.engine import LoadedScript, Plan
 from trimtab.engine.result import BatchResult
+from trimtab.engine.state import DEFAULT_VALUE_LIMIT, DueTimer, StateRow
 from trimtab.errors import Fault
 
 HEADER = struct.Struct("!I")
@@ -29,6 +30,8 @@ class Setup(msgspec.Struct):
     """Bytes that the scripts of one lane may take."""
     confined: bool | None
     """See :class:`ScriptHost`."""
+    state_value: int = DEFAULT_VALUE_LIMIT
+    """Bytes that one value of the state may take as JSON."""
     modules: list[str] = []
     """What the resources that are declared at the start import: it is imported once for all workers."""
 
@@ -54,6 +57,12 @@ class Commit(msgspec.Struct, tag=True):
     generation: int
 
 
+class State(msgspec.Struct, tag=True):
+    """State of the lane's keys, for a process that starts. Comes before :class:`Restore`, in parts."""
+
+    rows: list[StateRow]
+
+
 class Restore(msgspec.Struct, tag=True):
     """Load and switch to a generation that was committed before.
 
@@ -63,6 +72,8 @@ class Restore(msgspec.Struct, tag=True):
     plan: Plan
     broken: dict[str, Fault]
     """Scripts that took lanes down while they were opened: not to be tried."""
+    versions: dict[str, str] = {}
+    """The versions of scripts that have left the state, where others may run now."""
 
 
 class Abort(msgspec.Struct, tag=True):
@@ -109,6 +120,14 @@ class Committed(msgspec.Struct, tag=True):
 
     generation: int
     faults: dict[str, Fault]
+    changes: list[StateRow] = []
+    """What is different in the state."""
+
+
+class Started(msgspec.Struct, tag=True):
+    """The events of a batch are in flight; the lane can take more meanwhile."""
+
+    batch: int
 
 
 class Done(msgspec.Struct, tag=True):
@@ -121,9 +140,10 @@ class Done(msgspec.Struct, tag=True):
 
 
 class Entering(msgspec.Struct, tag=True):
-    """The lane is about to open this script again, or to run it on an isolated batch."""
+    """The lane is about to open this script again, or to run it on an isolated batch, or on one timer of such."""
 
     script: str
+    timer: DueTimer | None = None
 
 
 class Closed(msgspec.Struct, tag=True):
@@ -147,8 +167,8 @@ class Recycling(msgspec.Struct, tag=True):
     reason: str
 
 
-ToLane = Check | Prepare | Commit | Restore | Abort | Batch | Replay | Stop
-FromLane = Checked | Prepared | Refused | Committed | Done | Entering | Closed | Logged | Recycling
+ToLane = Check | Prepare | Commit | State | Restore | Abort | Batch | Replay | Stop
+FromLane = Checked | Prepared | Refused | Committed | Started | Done | Entering | Closed | Logged | Recycling
 
 _encoder = msgspec.msgpack.Encoder()
 _to_lane: msgspec.msgpack.Decoder[ToLane] = msgspec.msgpack.Decoder(ToLane)

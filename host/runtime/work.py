@@ -41,7 +41,7 @@ class Delivery:
             self.done.set_result(None)
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, slots=True)
 class Work:
     """A batch, and whom to tell when it is done."""
 
@@ -52,6 +52,9 @@ class Work:
 
     outcome: asyncio.Future[Fault | None] | None = None
     """For a replay: becomes the fault of the event, or None when it was handled."""
+
+    started: bool = False
+    """Its events are in flight in the lane, which goes on with what follows."""
 
     def settle(self, fault: Fault | None) -> None:
         """Say what came of a replay."""
@@ -64,12 +67,19 @@ class Work:
             delivery.batch_done()
 
     def singles(self) -> Iterator[Work]:
-        """The same events one by one, isolated: after something in this batch took a lane down."""
+        """The same events one by one, isolated: after something in this batch took a lane down.
+
+        Then the timers, which do not fire while events are handled in isolation.
+        """
         batch = self.batch
+        if not batch.count:
+            yield replace(self, batch=structs.replace(batch, isolated=True), started=False)
+            return
         lines = batch.data.split(b"\n")
         for line, position in zip(lines, batch.positions_of(lines), strict=True):
             single = structs.replace(batch, data=line, count=1, positions=[position], isolated=True)
-            yield replace(self, batch=single, deliveries=[delivery.add() for delivery in self.deliveries])
+            deliveries = [delivery.add() for delivery in self.deliveries]
+            yield replace(self, batch=single, deliveries=deliveries, started=False)
         self.done()
 
     def without(self, script: str) -> Work:
@@ -77,12 +87,32 @@ class Work:
         return replace(self, batch=structs.replace(self.batch, skip=(*self.batch.skip, script)))
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, slots=True)
 class Cut:
     """The point in a lane's queue from which the next generation handles the events."""
 
     plan: Plan
     done: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
+class Barrier:
+    """The point in the order of all events at which a checkpoint is taken: in every lane's queue."""
+
+    def __init__(self, lanes: int) -> None:
+        self.passed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when the results of everything before it were passed on, in every lane."""
+        self._left = lanes
+
+    def pass_lane(self) -> None:
+        """Count a lane that has passed on everything before."""
+        self._left -= 1
+        if not self._left and not self.passed.done():
+            self.passed.set_result(None)
+
+
+def tick(now: int) -> Work:
+    """No events: only the timers that are due at a time, in ms, are fired."""
+    return Work(Batch(id=0, generation=0, source="", data=b"", count=0, arrival=now), [])
 
 
 def joined(first: Work, second: Work, limit: int) -> Work | None:

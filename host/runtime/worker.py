@@ -14,9 +14,11 @@ from typing import Any, cast
 from trimtab.engine.engine import Engine
 from trimtab.engine.resources import Resources
 from trimtab.engine.script import LogEntry, ScriptHost
+from trimtab.engine.state import StateStore
 from trimtab.plugin_manager import Plugins
 from trimtab.runtime import wire
 from trimtab.sandbox.limits import SignalLimits
+from trimtab.sandbox.tasks import EventLoopTasks
 
 
 class Channel:
@@ -34,6 +36,10 @@ class Channel:
         (length,) = wire.HEADER.unpack(header)
         body = self._reader.read(length)
         return wire.decode_to_lane(body) if len(body) == length else None
+
+    def fileno(self) -> int:
+        """The descriptor to wait for, where :meth:`has_message` says no."""
+        return self._socket.fileno()
 
     def has_message(self) -> bool:
         """Whether (the beginning of) a message is there; never blocks."""
@@ -53,15 +59,15 @@ def wall_clock() -> int:
     return time.time_ns() // 1_000_000
 
 
-def make_engine(setup: wire.Setup, plugins: Plugins, heartbeat: int, log: Callable[[LogEntry], Any]) -> Engine:
-    """Make the engine of this process. ``heartbeat``: descriptor of a pipe that tells the host of life."""
+def make_host(setup: wire.Setup, plugins: Plugins, heartbeat: int, log: Callable[[LogEntry], Any]) -> ScriptHost:
+    """Make what the scripts of this process work with. ``heartbeat``: descriptor of a pipe that tells the host of life."""
     os.set_blocking(heartbeat, False)
 
     def beat() -> None:
         with suppress(BlockingIOError):  # a full pipe says it well enough
             os.write(heartbeat, b".")
 
-    host = ScriptHost(
+    return ScriptHost(
         sources=frozenset(setup.sources),
         sinks=frozenset(setup.sinks),
         limits=SignalLimits(heartbeat=beat),
@@ -71,5 +77,11 @@ def make_engine(setup: wire.Setup, plugins: Plugins, heartbeat: int, log: Callab
         cache=Path(setup.cache),
         resources=Resources(plugins.resource_kinds(), Path(setup.folder), time.perf_counter_ns),
         confined=setup.confined,
+        state=StateStore(setup.state_value),
+        tasks=EventLoopTasks(beat),
     )
+
+
+def make_engine(setup: wire.Setup, plugins: Plugins, host: ScriptHost) -> Engine:
+    """Make the engine of this process."""
     return Engine(plugins.script_engines(), host, setup.sources, wall_clock)

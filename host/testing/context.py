@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
-from trimtab.api import Codec, Records, SourceContext
+import msgspec
+
+from trimtab.api import Codec, Position, Records, SourceContext
 from trimtab.testing.waiting import Changes
+
+JOURNAL = "journal"
+"""The partition of records that were accepted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +38,7 @@ class RecordingContext(SourceContext):
         self.partition = partition
         self.delivered: list[Records] = []
         self.rejected: list[Rejected] = []
+        self._accepted = 0
         self._busy = False
         self._waiting = 0
         self._changes = Changes()
@@ -49,6 +57,20 @@ class RecordingContext(SourceContext):
     def lines(self) -> list[bytes]:
         """Every record, in order."""
         return [line for records in self.delivered for line in records.data.split(b"\n")]
+
+    def position(self, count: int, noted: Any = None) -> Position:
+        """Where a checkpoint behind the first ``count`` records (at least one) has the source go on.
+
+        ``noted``: what :meth:`Source.note` returned then. It goes through JSON like that of the host.
+        """
+        for records in self.delivered:
+            places = _positions(records)
+            if count <= len(places):
+                break
+            count -= len(places)
+        end = records.end if records.end is not None else _behind(records)
+        following = end if count == len(places) else places[count]
+        return Position(records.partition, following, msgspec.json.decode(msgspec.json.encode(noted)))
 
     @property
     def places(self) -> list[tuple[str, int]]:
@@ -69,6 +91,15 @@ class RecordingContext(SourceContext):
         handled.set_result(None)
         return handled
 
+    async def accept(self, records: Sequence[bytes]) -> None:
+        """Keep the records as the journal does, as soon as it is not busy: their partition is :data:`JOURNAL`."""
+        parts = [b"\n".join(records)] if self.codec.lines else records
+        for data in parts:
+            count = len(records) if self.codec.lines else 1
+            numbers = range(self._accepted, self._accepted + count)
+            self._accepted += count
+            await self.deliver(Records(data, positions=numbers, partition=JOURNAL))
+
     async def reject(self, record: bytes, position: int, reason: str, partition: str | None = None) -> None:
         """Keep the reject."""
         self.rejected.append(Rejected(record, position, reason, self.partition if partition is None else partition))
@@ -85,6 +116,12 @@ class RecordingContext(SourceContext):
     async def until_waiting(self, seconds: float = 20) -> None:
         """Wait until a delivery waits because it is busy. Raises ``TimeoutError``."""
         await self._changes.until(lambda: self._busy and self._waiting > 0, seconds)
+
+
+def _behind(records: Records) -> int:
+    if records.positions is not None:
+        return records.positions[-1] + 1
+    return records.start + len(records.data) + 1
 
 
 def _positions(records: Records) -> list[int]:

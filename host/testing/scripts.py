@@ -72,7 +72,10 @@ class ScriptRunner:
             tasks=EventLoopTasks(),
         )
         self._engine = Engine(
-            self.plugins.script_engines(), host, {SOURCE: SourceSpec(self.key, self.timestamp)}, lambda: time_ns() // 1_000_000
+            self.plugins.script_engines(),
+            host,
+            {SOURCE: SourceSpec(self.key, self.timestamp)},
+            lambda: time_ns() // 1_000_000,
         )
         self._deploy({}, self.resources, self.settings)
 

@@ -26,6 +26,8 @@ class Block:
 
     start: int
     data: bytes
+    end: int | None = None
+    """Where the bytes end, for a last line that no newline ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +41,21 @@ class LongLine:
 class LineCutter:
     """Takes bytes as they were read, gives blocks of whole lines. A line's end that did not come yet is waited for."""
 
-    def __init__(self) -> None:
-        self._start = 0  # offset of the first byte of the rest
+    def __init__(self, start: int = 0) -> None:
+        """``start``: offset of the first byte that is to come."""
+        self._start = start  # offset of the first byte of the rest
         self._rest = b""
         self._skipping = False  # inside a line that is too long
 
     @property
     def position(self) -> int:
-        """Bytes taken so far."""
+        """Offset behind the bytes taken so far."""
         return self._start + len(self._rest)
+
+    @property
+    def next(self) -> int:
+        """Offset behind the bytes given so far."""
+        return self._start
 
     def feed(self, chunk: bytes) -> Iterator[Block | LongLine]:
         """Take bytes, and yield what they complete."""
@@ -63,7 +71,7 @@ class LineCutter:
     def finish(self) -> Iterator[Block]:
         """Yield what is there of a last line that no newline ended."""
         if self._rest:
-            yield Block(self._start, self._rest)
+            yield Block(self._start, self._rest, self.position)
             self._start, self._rest = self.position, b""
 
     def _give_up(self) -> LongLine:
@@ -95,10 +103,15 @@ async def deliver(pieces: Iterator[Block | LongLine], partition: str, context: S
     """Deliver blocks, and reject lines that are too long."""
     for piece in pieces:
         if isinstance(piece, Block):
-            await context.deliver(Records(piece.data, piece.start, partition=partition))
+            await context.deliver(Records(piece.data, piece.start, partition=partition, end=piece.end))
         else:
-            reason = f"expected a line of at most {LONGEST_LINE} bytes, got a longer one; its first {_KEPT} are kept"
-            await context.reject(piece.data, piece.start, reason)
+            await reject(piece, partition, context)
+
+
+async def reject(line: LongLine, partition: str, context: SourceContext) -> None:
+    """Reject a line that is too long."""
+    reason = f"expected a line of at most {LONGEST_LINE} bytes, got a longer one; its first {_KEPT} are kept"
+    await context.reject(line.data, line.start, reason, partition)
 
 
 def require_lines(codec: Codec, context: SourceContext, kind: str) -> None:

@@ -65,6 +65,13 @@ class FileSink(Sink):
         except OSError as error:
             raise self._error(error, retryable=True) from error
 
+    async def flush(self) -> None:
+        """Have what was written on the disk. Raises :class:`SinkError`."""
+        try:
+            await asyncio.to_thread(self._flush)
+        except OSError as error:
+            raise self._error(error, retryable=True) from error
+
     async def close(self) -> None:
         """Close the file."""
         await asyncio.to_thread(self._close)
@@ -91,6 +98,8 @@ class FileSink(Sink):
         descriptor = os.open(self._path, _FLAGS, 0o666)
         try:
             self._prepare(descriptor)
+            if self._descriptor is not None:
+                _sync(self._descriptor)  # nobody comes back to it
         except BaseException:
             os.close(descriptor)
             raise
@@ -106,6 +115,11 @@ class FileSink(Sink):
         if status.st_size and os.pread(descriptor, 1, status.st_size - 1) != b"\n":
             os.write(descriptor, b"\n")  # somebody died within a line: what comes next must not be part of it
 
+    def _flush(self) -> None:
+        with self._lock:
+            if self._descriptor is not None:
+                _sync(self._descriptor)
+
     def _close(self) -> None:
         with self._lock:
             if self._descriptor is not None:
@@ -117,6 +131,11 @@ class FileSink(Sink):
         if isinstance(error, FileNotFoundError):
             message += "; create its folder"
         return SinkError(message, retryable=retryable)
+
+
+def _sync(descriptor: int) -> None:
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):  # a device has nothing to sync
+        os.fsync(descriptor)
 
 
 def _write_whole(descriptor: int, lines: bytes) -> None:

@@ -22,6 +22,7 @@ from trimtab.api import (
 )
 from trimtab.plugins.http.binding import HttpBinding
 from trimtab.plugins.http.options import HttpOptions, HttpSinkOptions, HttpSourceOptions
+from trimtab.plugins.http.reach import reach_of
 
 
 @hookimpl
@@ -39,7 +40,7 @@ def trimtab_sinks() -> Iterable[SinkKind[HttpSinkOptions]]:
 @hookimpl
 def trimtab_resource_kinds() -> Iterable[ResourceKind[HttpOptions]]:
     """Add the resources ``http``."""
-    return (ResourceKind("http", HttpOptions, _create_resource, frozenset({"default"}), _modules),)
+    return (ResourceKind("http", HttpOptions, _create_resource, frozenset({"default"}), _modules, reach_of),)
 
 
 @hookimpl

@@ -24,6 +24,7 @@ class HttpCalls(ScriptObject):
     """What ``http("sms")`` gives. Options are those of :class:`trimtab.bindings.http.Options`."""
 
     methods = frozenset({"get", "head", "post", "put", "patch", "delete", "request"})
+    outside = methods
 
     def __init__(self, caller: Caller, *, confined: bool) -> None:
         self._caller = caller

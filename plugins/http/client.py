@@ -55,7 +55,9 @@ class Sending:
 
 
 class Client:
-    """Sends requests under one policy. Not to be used again after a ``BaseException`` has broken off a call."""
+    """Sends requests under one policy, one at a time. Not to be used again after a ``BaseException`` has broken off
+    a call.
+    """
 
     def __init__(self, policy: Policy, trust: Trust, limit: int) -> None:
         self._policy = policy

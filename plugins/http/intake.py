@@ -29,14 +29,14 @@ class Taker(Protocol):
     def check_room(self) -> None:
         """Return if records would be taken now."""
 
-    def accept(self, records: Sequence[bytes]) -> None:
+    async def accept(self, records: Sequence[bytes]) -> None:
         """Take all records, or none."""
 
 
 class Intake:
     """An ASGI application for one path and every method.
 
-    Answers 202 ``{"accepted": N}`` once the records were taken, or an error as :class:`Refusal` describes it.
+    Answers 202 ``{"accepted": N}`` once the records are on the disk, or an error as :class:`Refusal` describes it.
     What can be refused is refused before the body is read.
     """
 
@@ -70,7 +70,7 @@ class Intake:
         else:
             records = self._records(body, is_gzip=False, is_ndjson=is_ndjson)
         if records:
-            self._taker.accept(records)
+            await self._taker.accept(records)
         return Response(b'{"accepted":%d}' % len(records), 202, media_type="application/json")
 
     def _records(self, body: bytes, *, is_gzip: bool, is_ndjson: bool) -> list[bytes]:

@@ -120,6 +120,9 @@ class HttpOptions(msgspec.Struct, frozen=True):
     password: Annotated[str | None, Meta(description="The user's password.", extra={"default": "none"})] = None
     timeout: Annotated[Duration, Meta(description="What one call may take, with its retries and redirects.")] = "2s"
     retries: Annotated[int, Meta(ge=0, description="How often a request is sent again where that is safe.")] = 2
+    connections: Annotated[
+        int, Meta(ge=1, description="How many calls of one lane may be under way at once; more wait, within `timeout`.")
+    ] = 100
     max_response: Annotated[
         int, Meta(ge=1, description="The most bytes that the body of a response may have, also after inflating it.")
     ] = 10 << 20

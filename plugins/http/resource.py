@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -20,6 +18,7 @@ from trimtab.plugins.http.response import Response
 from trimtab.plugins.http.retries import Backoff, is_busy, is_idempotent, retry_after
 from trimtab.plugins.http.tls import Trust
 from trimtab.plugins.http.urls import below, host_of, origin, parse_url, port_of
+from trimtab.plugins.pool import Pool
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _ALWAYS = {"user-agent": "trimtab", "accept": "*/*", "accept-encoding": "gzip"}
@@ -40,7 +39,8 @@ class HttpResource(Resource):
             raise CallError("ValueError", f"resources.{name}: {error}") from None
         self._seconds = parse_duration(options.timeout)
         self._backoff = Backoff(first=0.05, cap=1.0, longest_request=float("inf"))
-        self._idle: dict[bool, Client] = {}
+        self._clients: Pool[bool, Client] = Pool(name, options.connections, self._make, Client.close)
+        """Those of confined scripts and those of others: a connection that one may use is none of the other's."""
 
     def send(self, asked: Asked, *, confined: bool) -> Response:
         """Return the answer to a request, or to the last redirect that it may follow. Raises :class:`CallError`.
@@ -51,7 +51,7 @@ class HttpResource(Resource):
         call = _Budget(
             request.timeout or self._seconds, self._options.retries if request.retries is None else request.retries
         )
-        with self._client(confined=confined) as client:
+        with self._clients.lent(confined, call.seconds) as client:
             answer = self._reach(client, request, call)
             for _ in range(request.redirects):
                 location = answer.headers.get("location")
@@ -64,34 +64,14 @@ class HttpResource(Resource):
     def check(self) -> None:
         """Connect to the host of the base URL, if there is one; send nothing."""
         if self._base is not None:
-            with self._client(confined=False) as client:
+            with self._clients.lent(False, self._seconds) as client:
                 client.check(self._base, time.monotonic() + self._seconds, self._seconds)
 
     def close(self) -> None:
         """See :class:`Resource`."""
-        idle, self._idle = self._idle, {}
-        for client in idle.values():
-            client.close()
+        self._clients.close()
 
-    @contextmanager
-    def _client(self, *, confined: bool) -> Iterator[Client]:
-        """Lend the client of confined or other scripts: a connection that one may use is none of the other's.
-
-        It comes back only from a call that has ended by itself. When the time limit breaks one off, whatever the
-        client is in the middle of, nobody sees it again.
-        """
-        client = self._idle.pop(confined, None) or self._made(confined=confined)
-        try:
-            yield client
-        except Exception:
-            self._idle[confined] = client
-            raise
-        except BaseException:
-            client.close()
-            raise
-        self._idle[confined] = client
-
-    def _made(self, *, confined: bool) -> Client:
+    def _make(self, confined: bool) -> Client:
         policy = Policy(self._name, tuple(self._options.allow), self._entries, confined)
         return Client(policy, self._trust, self._options.max_response)
 

@@ -6,12 +6,15 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from trimtab.api import Records, Source, SourceContext
+from trimtab.api import Source, SourceContext, StateError
 from trimtab.plugins.http.options import HttpSourceOptions
 from trimtab.plugins.http.refusals import Refusal
 
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute
+
+MOST_UNDER_WAY = 64 << 20
+"""Bytes of records that may wait for the disk; then requests are told to come back."""
 
 _LATER = {"Retry-After": "1"}
 
@@ -20,31 +23,28 @@ class HttpSource(Source):
     """Takes events while :meth:`run` runs; before and after, requests are answered with 503.
 
     The one route has the path ``/``: the host serves it at ``/sources/NAME/`` and, by adding the slash, at
-    ``/sources/NAME``. It answers every method itself (405 but for POST). Positions count the records that were
-    accepted in this run of the host.
+    ``/sources/NAME``. It answers every method itself (405 but for POST).
 
-    A request is answered once its records are here in memory. At most one request's records wait for lanes: until
-    they are delivered, others are told to come back.
+    A request is answered once its records are in the journal. Those of several requests may go there together.
     """
 
     def __init__(self, options: HttpSourceOptions, context: SourceContext) -> None:
         self._options = options
         self._context = context
-        self._position = 0
         self._running = False
-        self._accepted: Records | None = None
-        self._changed = asyncio.Event()
+        self._under_way = 0
+        """Bytes of records on their way into the journal, with one behind each."""
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     async def run(self) -> None:
-        """Take requests until cancelled. When it has ended, all that was accepted is delivered, and nothing follows."""
+        """Take requests until cancelled. When it has ended, all that was begun is accepted, and nothing follows."""
         self._running = True
-        delivering = asyncio.create_task(self._deliver_accepted())
         try:
-            await asyncio.shield(delivering)
+            await asyncio.get_running_loop().create_future()
         finally:
             self._running = False
-            self._changed.set()
-            await delivering
+            await self._idle.wait()
 
     def routes(self) -> Sequence[BaseRoute]:
         """Return the one route."""
@@ -64,7 +64,7 @@ class HttpSource(Source):
                 hint="send it again later",
                 headers=_LATER,
             )
-        if self._accepted is not None or not self._context.has_room():
+        if self._under_way >= MOST_UNDER_WAY or not self._context.has_room():
             raise Refusal(
                 429,
                 expected="room for events",
@@ -73,24 +73,31 @@ class HttpSource(Source):
                 headers=_LATER,
             )
 
-    def accept(self, records: Sequence[bytes]) -> None:
-        """Take the records of one request into memory.
+    async def accept(self, records: Sequence[bytes]) -> None:
+        """Take the records of one request; they are in the journal when this returns.
 
         Raises :class:`Refusal` when there is no room any more, before anything is taken: a sender is told to come
         back rather than kept waiting with its body in memory.
         """
         self.check_room()
-        start = self._position
-        self._position = end = start + len(records)
-        self._accepted = Records(b"\n".join(records), positions=range(start, end), partition=self._context.partition)
-        self._changed.set()
+        size = sum(map(len, records)) + len(records)
+        self._under_way += size
+        self._idle.clear()
+        try:
+            await self._context.accept(records)
+        except StateError:
+            raise _not_written() from None
+        finally:
+            self._under_way -= size
+            if not self._under_way:
+                self._idle.set()
 
-    async def _deliver_accepted(self) -> None:
-        """Deliver request after request, until the source has stopped and nothing is left."""
-        while self._running or self._accepted is not None:
-            if self._accepted is None:
-                self._changed.clear()
-                await self._changed.wait()
-            else:
-                await self._context.deliver(self._accepted)
-                self._accepted = None
+
+def _not_written() -> Refusal:
+    return Refusal(
+        503,
+        expected="a journal that takes events",
+        got="one that cannot be written; the log of the host says why",
+        hint="send it again later",
+        headers=_LATER,
+    )

@@ -79,6 +79,7 @@ class MongoCollection(ScriptObject):
     """What a script's collection holds. Every argument and every document that is returned is extended JSON text."""
 
     methods = frozenset({"find", "count", "aggregate", "insert", "remove", "upsert_one"})
+    outside = methods
 
     def __init__(self, connection: MongoConnection, database: str, name: str) -> None:
         self._connection, self._place = connection, (database, name)

@@ -76,6 +76,7 @@ class RedisConnection(Connection):
     """What a script's ``RedisCluster`` holds. Connects at once, as Lofka's does."""
 
     methods = frozenset({"command", "close"})
+    outside = frozenset({"command"})
 
     def __init__(self, connections: Connections, hosts: Sequence[str], timeout: float) -> None:
         addresses = [server(host, _PORT) for host in hosts]

@@ -29,6 +29,7 @@ class Lofka(Root):
     """Makes the connections of one version of a script. ``timeout``: seconds that one call may take."""
 
     methods = frozenset({"get", "post_text", "post_form", "load", "redis", "sql", "mongo", "sleep"})
+    outside = methods - {"sql", "mongo"}
     fields = ("sinks",)
 
     def __init__(self, script: Script, host: ScriptHost, timeout: float) -> None:

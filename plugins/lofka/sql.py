@@ -24,6 +24,7 @@ class SqlConnection(Connection):
     """What a script's ``SQLConnection`` holds. Connects when it is first used; every statement is committed at once."""
 
     methods = frozenset({"query", "exec", "close"})
+    outside = frozenset({"query", "exec"})
 
     def __init__(self, connections: Connections, setting: Mapping[str, Any], timeout: float) -> None:
         from trimtab.plugins.sql.resource import create_resource

@@ -11,12 +11,13 @@ from pathlib import Path
 from trimtab.api import Binding, Resource, ResourceKind, Sink, SinkContext, SinkKind, hookimpl
 from trimtab.plugins.mongo.binding import MongoBinding
 from trimtab.plugins.mongo.options import MongoOptions, MongoSinkOptions
+from trimtab.plugins.mongo.reach import reach_of
 
 
 @hookimpl
 def trimtab_resource_kinds() -> Iterable[ResourceKind[MongoOptions]]:
     """Add the resource kind ``mongo``."""
-    return (ResourceKind("mongo", MongoOptions, _create_resource, modules=_modules),)
+    return (ResourceKind("mongo", MongoOptions, _create_resource, modules=_modules, reaches=reach_of),)
 
 
 @hookimpl
@@ -34,7 +35,7 @@ def trimtab_sinks() -> Iterable[SinkKind[MongoSinkOptions]]:
 def _create_resource(options: MongoOptions, name: str, _folder: Path) -> Resource:
     from trimtab.plugins.mongo.resource import MongoResource
 
-    return MongoResource(options, name)
+    return MongoResource(options, name, options.connections)
 
 
 def _create_sink(options: MongoSinkOptions, context: SinkContext) -> Sink:

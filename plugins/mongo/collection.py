@@ -25,6 +25,7 @@ class MongoCollection(ScriptObject):
         | {"insert", "update", "replace", "upsert", "delete", "bulk"}
         | {"create_index", "indexes", "drop_index"}
     )
+    outside = methods - {"find"}
 
     def __init__(self, place: Place) -> None:
         self._place = place

@@ -19,6 +19,7 @@ class Answer(Pages):
     """What the server has found, read in pages of ``batch`` documents. ``reader`` None: there is nothing."""
 
     methods = Pages.methods | {"first"}
+    outside = Pages.outside | {"first"}
 
     def __init__(self, place: Place, reader: Iterator[dict[str, Any]] | None, batch: int) -> None:
         self._place, self._reader, self._batch = place, reader, batch

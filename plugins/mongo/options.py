@@ -35,8 +35,8 @@ def check_url(url: str) -> None:
     raise ValueError(f"expected {_URL}; {reason}")
 
 
-class MongoOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What a connection to MongoDB must and may be told."""
+class MongoPlace(msgspec.Struct, frozen=True, kw_only=True):
+    """What everything that connects to a MongoDB must and may be told."""
 
     url: Annotated[
         str,
@@ -59,7 +59,15 @@ class MongoOptions(msgspec.Struct, frozen=True, kw_only=True):
     ] = "800ms"
 
 
-class MongoSinkOptions(MongoOptions, frozen=True, kw_only=True):
+class MongoOptions(MongoPlace, frozen=True, kw_only=True):
+    """What a resource must and may be told."""
+
+    connections: Annotated[
+        int, Meta(ge=1, description="How many calls of one lane may be under way at once; more wait, within `timeout`.")
+    ] = 16
+
+
+class MongoSinkOptions(MongoPlace, frozen=True, kw_only=True):
     """What a MongoDB sink must and may be told."""
 
     collection: Annotated[Text, Meta(description="Where values are stored, one document each.")]

@@ -8,6 +8,7 @@ from typing import Any
 from trimtab.api import Binding, ResourceKind, Sink, SinkContext, SinkKind, Source, SourceContext, SourceKind, hookimpl
 from trimtab.plugins.redis.binding import RedisBinding
 from trimtab.plugins.redis.options import RedisOptions, RedisSinkOptions, RedisSourceOptions
+from trimtab.plugins.redis.reach import reach_of
 from trimtab.plugins.redis.resource import create_resource
 
 
@@ -20,7 +21,7 @@ def trimtab_bindings() -> Iterable[Binding]:
 @hookimpl
 def trimtab_resource_kinds() -> Iterable[ResourceKind[Any]]:
     """Add ``[resources.redis.NAME]``."""
-    return (ResourceKind("redis", RedisOptions, create_resource, modules=_modules),)
+    return (ResourceKind("redis", RedisOptions, create_resource, modules=_modules, reaches=reach_of),)
 
 
 @hookimpl

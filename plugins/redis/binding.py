@@ -18,6 +18,7 @@ class Redis(ScriptObject):
     """One Redis. Any command by its name; a name that the driver does not know is sent as it is."""
 
     methods = frozenset({"command", "bytes", "scan_iter", "hscan_iter", "sscan_iter", "zscan_iter"})
+    outside = frozenset({"command", "call_any"})
     scopes: ClassVar[Mapping[str, str]] = {"pipeline": "_new_pipeline"}
     any_method = True
 

@@ -50,7 +50,7 @@ def records(texts: Sequence[tuple[bytes, bytes]], stream: str, codec: Codec) -> 
         part = texts[first : first + size]
         ids = [entry for entry, _text in part]
         data = b"\n".join(text for _id, text in part)
-        yield Records(data, positions=[position(entry) for entry in ids], partition=stream), ids
+        yield Records(data, positions=[position(entry) for entry in ids], partition=stream, whole=True), ids
 
 
 def shown(entry: Mapping[bytes, bytes]) -> bytes:

@@ -51,6 +51,9 @@ class RedisOptions(Place, frozen=True, kw_only=True):
         str | int | float,
         Meta(description="How long connecting may take, and how long one answer.", extra=_DURATION),
     ] = "2s"
+    connections: Annotated[
+        int, Meta(ge=1, description="How many calls of one lane may be under way at once; more wait, for `timeout`.")
+    ] = 16
 
 
 class RedisSourceOptions(Place, frozen=True, kw_only=True):

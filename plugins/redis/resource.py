@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from trimtab.api import CallError, Resource, parse_duration
+from trimtab.plugins.pool import Pool
 from trimtab.plugins.redis.address import Address, Form
 from trimtab.plugins.redis.commands import checked
 from trimtab.plugins.redis.options import RedisOptions
@@ -24,23 +25,23 @@ def create_resource(options: RedisOptions, name: str, _folder: Path) -> RedisRes
         address = options.address()
     except ValueError as error:
         raise CallError("ValueError", f"resources.{name}.url: {error}") from None
-    return RedisResource(address, parse_duration(options.timeout), name)
+    return RedisResource(address, parse_duration(options.timeout), options.connections, name)
 
 
 class RedisResource(Resource):
-    """One client, made when it is first needed.
+    """A client for each call that is under way, made when it is first needed.
 
     The driver throws a connection away when it breaks or when the answer does not come in time, and looks before each
     use whether the server has closed it. It does not when the time limit strikes in the middle of its own code: then
-    the connection could hold the answer to an earlier question. So a client whose call did not end is not used again.
+    the connection could hold the answer to an earlier question. So a client whose call did not end is not used again;
+    it shares its connections with no other call.
     """
 
-    def __init__(self, address: Address, timeout: float, name: str) -> None:
+    def __init__(self, address: Address, timeout: float, connections: int, name: str) -> None:
         self._address = address
         self._timeout = timeout
         self._name = name
-        self._client: Any = None
-        self._in_call = False
+        self._clients: Pool[None, Any] = Pool(name, connections, self._connect, _close)
 
     def use(self, command: str, work: Callable[[Any], Result]) -> Result:
         """Return what ``work`` returns for the driver's client. ``command``: its name, for messages.
@@ -51,20 +52,13 @@ class RedisResource(Resource):
 
         from trimtab.plugins.redis.errors import DRIVER
 
-        self._drop_broken()
-        self._in_call = True
         try:
-            if self._client is None:
-                self._client = self._connect()
-            result = work(self._client)
+            with self._clients.lent(None, self._timeout) as client:
+                return work(client)
         except DataError as error:
-            self._in_call = False
             raise TypeError(f"{command}: {error}") from None
         except DRIVER as error:
-            self._in_call = False
             raise self._error(error, command) from None
-        self._in_call = False
-        return result
 
     def pipeline(self, client: Any, *, transaction: bool) -> Any:
         """Return a pipeline of the driver for ``client``; its commands are checked as all others are."""
@@ -87,11 +81,7 @@ class RedisResource(Resource):
 
     def close(self) -> None:
         """See :class:`Resource`."""
-        client, self._client = self._client, None
-        self._in_call = False
-        if client is not None:
-            with suppress(Exception):  # the server may be gone, and the client broken off at any place
-                client.close()
+        self._clients.close()
 
     def _ping(self, client: Any) -> None:
         if self._address.form is not Form.CLUSTER:
@@ -101,7 +91,7 @@ class RedisResource(Resource):
                 "RedisError", f"expected {self} to serve all slots, got the state {state!r}", retryable=True
             )
 
-    def _connect(self) -> Any:
+    def _connect(self, _kind: None) -> Any:
         from trimtab.plugins.redis.clients import make_client
 
         client = make_client(self._address, self._timeout)
@@ -116,10 +106,6 @@ class RedisResource(Resource):
         options.pop("keys", None)  # for the driver's cache, which is off
         return execute(*checked(words, self._timeout), **options)
 
-    def _drop_broken(self) -> None:
-        if self._in_call:
-            self.close()
-
     def _error(self, error: Exception, command: str) -> CallError:
         from trimtab.plugins.redis.errors import failure
 
@@ -132,3 +118,10 @@ class RedisResource(Resource):
 
     def __str__(self) -> str:
         return f"{self._name} ({self._address})"
+
+
+def _close(client: Any) -> None:
+    sentinels = getattr(getattr(client, "connection_pool", None), "sentinel_manager", None)
+    for each in (client, *(sentinels.sentinels if sentinels else ())):  # the driver leaves those open
+        with suppress(Exception):  # the server may be gone, and the client broken off at any place
+            each.close()

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any
 
+import msgspec
 from redis import exceptions
 
-from trimtab.api import CodecError, Source, SourceContext, SourceError, parse_duration
+from trimtab.api import CodecError, Position, Source, SourceContext, SourceError, parse_duration
 from trimtab.plugins.redis.clients import connected
 from trimtab.plugins.redis.entries import Entry, position, record, records, shown
 from trimtab.plugins.redis.errors import DRIVER, failure
@@ -24,8 +25,8 @@ BLOCK_SECONDS = 1.0
 """How long the server waits for new entries before it answers that there are none."""
 FINISH_SECONDS = 5.0
 """How long the end of the source waits for what is on its way; what is not handled then is read again."""
-MOST_UNACKNOWLEDGED = 10_000
-"""Entries that may be on their way through the stream; then no more are read."""
+MOST_UNACKNOWLEDGED = 100_000
+"""Entries that may be taken and not acknowledged, which takes until the next checkpoint; then no more are read."""
 
 _CLAIMS_PER_PERIOD = 3
 _AGAIN_SECONDS = 0.05
@@ -34,11 +35,20 @@ _GONE = ("NOGROUP", "UNBLOCKED")
 """How errors begin that say that the group, or the whole stream, was deleted."""
 
 
+class Noted(msgspec.Struct, frozen=True):
+    """What a checkpoint holds, in the words of the source."""
+
+    group: str
+    ids: str
+    """Of the entries that were delivered and not acknowledged, with spaces in between."""
+
+
 class StreamSource(Source):
     """Reads new entries, those that it had taken before and not acknowledged, and those that a dead consumer has left.
 
-    An entry is acknowledged when it was handled. Until then it belongs to this consumer: as long as the source runs it
-    tells the server so, however long that takes, and others do not claim it.
+    An entry is acknowledged when a checkpoint holds it. Until then it belongs to this consumer: as long as the source
+    runs it tells the server so, however long that takes, and others do not claim it. A later run acknowledges the
+    entries of the last checkpoint that this one has not acknowledged any more, and delivers all others.
     """
 
     def __init__(self, options: RedisSourceOptions, context: SourceContext) -> None:
@@ -48,8 +58,10 @@ class StreamSource(Source):
         self._group = options.group
         self._consumer = options.consumer or _consumer(context)
         self._claim_after = parse_duration(options.claim_after)
-        self._on_their_way: set[bytes] = set()
-        """Taken, and not acknowledged yet."""
+        self._taken: set[bytes] = set()
+        """On their way into the stream."""
+        self._delivered: set[bytes] = set()
+        """In the stream, or rejected, and not acknowledged yet."""
         self._handled: list[bytes] = []
         """Of those, the ones that may be acknowledged."""
         self._changed = asyncio.Event()
@@ -60,11 +72,25 @@ class StreamSource(Source):
         """Return the id of the last entry that was acknowledged."""
         return None if self._acknowledged is None else self._acknowledged.decode()
 
+    def resume(self, position: Position) -> None:
+        """Acknowledge what the checkpoint holds, before anything is read."""
+        with suppress(msgspec.ValidationError):  # a source of another type had this name
+            noted = msgspec.convert(position.noted, Noted)
+            if (position.partition, noted.group) == (self._stream, self._group):
+                ids = noted.ids.encode().split()
+                self._delivered.update(ids)
+                self._settle_all(ids)
+
+    def note(self) -> dict[str, str]:
+        """Return what a checkpoint at this moment holds and is not acknowledged."""
+        return {"group": self._group, "ids": b" ".join(self._delivered).decode()}
+
     async def run(self) -> None:
         """See :class:`Source`. Ends when what is on its way is acknowledged, or takes too long for that."""
         address = self._options.address()
         async with self._errors(address), connected(address, ANSWER_SECONDS + BLOCK_SECONDS) as client:
             await _ended(self._make_group(client, b"$" if self._options.start == "end" else _BEGINNING))
+            await _ended(self._acknowledge_handled(client))
             while True:
                 self._has_worked = True
                 try:
@@ -77,7 +103,7 @@ class StreamSource(Source):
     async def _work(self, client: Any) -> None:
         """Do everything at once, until something fails."""
         acknowledging = asyncio.create_task(self._acknowledge(client))
-        reading = [asyncio.create_task(self._read(client)), asyncio.create_task(self._claim(client))]
+        reading = [asyncio.create_task(work(client)) for work in (self._read, self._claim, self._keep)]
         try:
             failed, _others = await asyncio.wait([acknowledging, *reading], return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
@@ -89,7 +115,7 @@ class StreamSource(Source):
 
     async def _finish(self, reading: Sequence[asyncio.Task[None]], acknowledging: asyncio.Task[None]) -> None:
         await _stop(reading)
-        idle = asyncio.create_task(self._until(lambda: not self._on_their_way))
+        idle = asyncio.create_task(self._until(lambda: not self._delivered))
         await asyncio.wait([idle, acknowledging], timeout=FINISH_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         await _stop([idle])
 
@@ -116,14 +142,14 @@ class StreamSource(Source):
         """Read what was taken before and is still pending, then what is new."""
         after = _BEGINNING
         while entries := await self._ask(client, after):
-            await self._take(entries)
             after = entries[-1].id
         while True:
-            await self._take(await self._ask(client, None))
+            await self._ask(client, None)
 
     async def _ask(self, client: Any, after: bytes | None) -> list[Entry]:
-        """Read new entries, or, given an id, own pending ones behind it."""
+        """Take new entries, or, given an id, own pending ones behind it. Returns them."""
         await self._until(self._has_room)
+        known = self._known() if after is not None else ()
         answer = await client.xreadgroup(
             self._group,
             self._consumer,
@@ -131,17 +157,19 @@ class StreamSource(Source):
             count=self._options.batch,
             block=int(BLOCK_SECONDS * 1000) if after is None else None,
         )
-        return [Entry(entry, fields) for _stream, found in answer for entry, fields in found]
+        entries = [Entry(entry, fields) for _stream, found in answer for entry, fields in found]
+        await self._take(entries, known)
+        return entries
 
     async def _claim(self, client: Any) -> None:
-        """Now and then, take over what has been pending for long, and keep what is on its way from being so."""
+        """Now and then, take over what has been pending for long."""
         while True:
-            await self._keep(client)
             start = _BEGINNING
             while True:
                 await self._until(self._has_room)
+                known = self._known()
                 start, entries = await self._autoclaim(client, start)
-                await self._take(entries)
+                await self._take(entries, known)
                 if start == _BEGINNING:
                     break
             await asyncio.sleep(self._claim_after / _CLAIMS_PER_PERIOD)
@@ -158,29 +186,35 @@ class StreamSource(Source):
         return answer[0], [Entry(entry, fields) for entry, fields in answer[1] if entry is not None]
 
     async def _keep(self, client: Any) -> None:
-        """Claim what this consumer has already: the server then counts its idle time anew."""
-        kept = list(self._on_their_way)
-        for first in range(0, len(kept), self._options.batch):
-            ids = kept[first : first + self._options.batch]
-            await client.xclaim(self._stream, self._group, self._consumer, 0, ids, justid=True)
+        """Now and then, claim what this consumer has already: the server then counts its idle time anew."""
+        while True:
+            kept = [*self._taken, *self._delivered]
+            for first in range(0, len(kept), self._options.batch):
+                ids = kept[first : first + self._options.batch]
+                await client.xclaim(self._stream, self._group, self._consumer, 0, ids, justid=True)
+            await asyncio.sleep(self._claim_after / _CLAIMS_PER_PERIOD)
 
     def _has_room(self) -> bool:
-        return len(self._on_their_way) < MOST_UNACKNOWLEDGED
+        return len(self._taken) + len(self._delivered) < MOST_UNACKNOWLEDGED
+
+    def _known(self) -> set[bytes]:
+        """Entries that an answer may hold although they were taken: before they were acknowledged, it was made."""
+        return self._taken | self._delivered
 
     # --- delivering ---
 
-    async def _take(self, entries: Sequence[Entry]) -> None:
-        """Deliver entries, but for those that are on their way already."""
-        left = {entry.id: entry.fields for entry in entries if entry.id not in self._on_their_way}
-        self._on_their_way.update(left)
+    async def _take(self, entries: Sequence[Entry], known: Collection[bytes]) -> None:
+        """Deliver entries, but for those that are known."""
+        seen = (known, self._taken, self._delivered)
+        left = {entry.id: entry.fields for entry in entries if not any(entry.id in ids for ids in seen)}
+        self._taken.update(left)
         try:
             for part, ids in records(await self._texts(left), self._stream, self._context.codec):
                 handled = await self._context.deliver(part)
-                for entry in ids:
-                    del left[entry]
+                self._have_gone(ids, left)
                 handled.add_done_callback(partial(self._settle, ids))
         finally:  # what was not delivered is pending still, and read again
-            self._on_their_way.difference_update(left)
+            self._taken.difference_update(left)
 
     async def _texts(self, left: dict[bytes, Mapping[bytes, bytes] | None]) -> list[tuple[bytes, bytes]]:
         """Return ids with their records; entries that have none leave ``left``."""
@@ -188,7 +222,7 @@ class StreamSource(Source):
         for entry, fields in list(left.items()):
             text = await self._text(entry, fields)
             if text is None:
-                del left[entry]
+                self._have_gone([entry], left)
                 self._settle_all([entry])
             else:
                 texts.append((entry, text))
@@ -203,11 +237,17 @@ class StreamSource(Source):
             await self._context.reject(shown(fields), position(entry), str(error), self._options.stream)
             return None
 
+    def _have_gone(self, ids: Sequence[bytes], left: dict[bytes, Any]) -> None:
+        for entry in ids:
+            del left[entry]
+        self._taken.difference_update(ids)
+        self._delivered.update(ids)
+
     # --- acknowledging ---
 
     def _settle(self, ids: Sequence[bytes], handled: asyncio.Future[None]) -> None:
         if handled.cancelled() or handled.exception() is not None:
-            self._on_their_way.difference_update(ids)
+            self._delivered.difference_update(ids)
         else:
             self._settle_all(ids)
 
@@ -218,10 +258,13 @@ class StreamSource(Source):
     async def _acknowledge(self, client: Any) -> None:
         while True:
             await self._until(lambda: bool(self._handled))
-            ids = self._handled[: self._options.batch]
+            await self._acknowledge_handled(client)
+
+    async def _acknowledge_handled(self, client: Any) -> None:
+        while ids := self._handled[: self._options.batch]:
             await client.xack(self._stream, self._group, *ids)
             del self._handled[: len(ids)]
-            self._on_their_way.difference_update(ids)
+            self._delivered.difference_update(ids)
             self._acknowledged = ids[-1]
             self._changed.set()
 

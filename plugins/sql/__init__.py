@@ -9,6 +9,7 @@ from typing import Any
 from trimtab.api import Binding, Resource, ResourceKind, Sink, SinkContext, SinkKind, hookimpl
 from trimtab.plugins.sql.binding import SqlBinding
 from trimtab.plugins.sql.options import SqlOptions, SqlSinkOptions
+from trimtab.plugins.sql.reach import reach_of
 
 _MYSQL = ("trimtab.plugins.sql.mysql", "sqlalchemy.dialects.mysql.pymysql")
 _MODULES = {
@@ -23,7 +24,7 @@ _MODULES = {
 @hookimpl
 def trimtab_resource_kinds() -> list[ResourceKind[Any]]:
     """Add ``[resources.sql.NAME]``."""
-    return [ResourceKind("sql", SqlOptions, _create_resource, modules=modules_of)]
+    return [ResourceKind("sql", SqlOptions, _create_resource, modules=modules_of, reaches=reach_of)]
 
 
 @hookimpl

@@ -60,6 +60,7 @@ class Database(Statements):
     """``sql("orders")``: every statement is committed at once."""
 
     methods = _STATEMENTS | {"iterate"}
+    outside = methods
     scopes = {"transaction": "_begin"}  # noqa: RUF012 - as declared
 
     def __init__(self, caller: Caller) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from threading import local
 from time import monotonic
 
 
-class Deadline:
-    """Starts anew with every call; drivers ask how much is left."""
+class Deadline(local):
+    """Starts anew with every call; drivers ask how much is left, in the thread of the call. Each has its own."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds

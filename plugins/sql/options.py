@@ -52,6 +52,15 @@ class DatabaseOptions(msgspec.Struct, frozen=True):
 class SqlOptions(DatabaseOptions, frozen=True):
     """What a resource must and may be told."""
 
+    connections: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="How many connections one lane may have open: one for each call under way, each transaction "
+            "and each iterator. More wait, for `timeout`.",
+        ),
+    ] = 8
+
     driver: Annotated[
         Text | None, Meta(description="Class of a JDBC driver. With it, `url` goes to Java as it is.")
     ] = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from threading import current_thread, main_thread
 from typing import TypeVar
 
 Result = TypeVar("Result")
@@ -12,7 +13,8 @@ Result = TypeVar("Result")
 class Patience:
     """Has a thread call what blocks, while the main thread waits for it as Python does: a time limit can end that.
 
-    What was left is still under way then: the connection that it uses is to be given up.
+    What was left is still under way then: the connection that it uses is to be given up. No signal ends a call of
+    another thread, so that one calls for itself.
     """
 
     def __init__(self) -> None:
@@ -20,6 +22,8 @@ class Patience:
 
     def call(self, work: Callable[[], Result]) -> Result:
         """Return what ``work`` returns; raises what it raises."""
+        if current_thread() is not main_thread():
+            return work()
         thread = self._thread
         waiting = thread.submit(work)
         try:

@@ -81,18 +81,18 @@ class SqlResource(Resource):
 def create_resource(options: SqlOptions, name: str, folder: Path) -> SqlResource:
     """Make the resource. Raises :class:`CallError` for options that cannot be meant, and for a missing driver."""
     if options.driver is None and options.jar is None:
-        return open_database(options, name, folder)
+        return open_database(options, name, folder, options.connections)
     with _refusing(name):
-        return SqlResource(Connections(_java_flavor(options, folder), name))
+        return SqlResource(Connections(_java_flavor(options, folder), name, options.connections))
 
 
-def open_database(options: DatabaseOptions, name: str, folder: Path) -> SqlResource:
+def open_database(options: DatabaseOptions, name: str, folder: Path, connections: int = 1) -> SqlResource:
     """Make the resource for a database behind SQLAlchemy; connects to nothing. Raises as :func:`create_resource`."""
     with _refusing(name):
         url = read_url(options.url, folder, options.user, options.password)
         try:
             flavor = _flavor_type(url)(url, Deadline(parse_duration(options.timeout)))
-            return SqlResource(Connections(flavor, name))
+            return SqlResource(Connections(flavor, name, connections))
         except (ImportError, NoSuchModuleError) as error:
             raise ValueError(_missing(url, error)) from None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from threading import Lock
 from typing import Any
 
 from sqlalchemy import CursorResult, NestedTransaction
@@ -188,27 +189,42 @@ class Session:
 
 
 class Stream:
-    """Rows of a statement, page by page, on a connection of their own."""
+    """Rows of a statement, page by page, on a connection of their own.
+
+    May be closed while another thread reads a page, which nobody waits for any more: the connection is let go of when
+    that is there.
+    """
 
     def __init__(self, session: Session, sql: str, result: Result, page: int) -> None:
         self._session: Session | None = session
+        self._closed = False
+        self._reading = Lock()
         self._sql, self._result, self._page = sql, result, page
         self._names = unique(result.keys()) if result.returns_rows else []
 
     def next_page(self) -> list[Row]:
         """Return the next rows; empty at the end, and from then on. Raises :class:`CallError`."""
-        if self._session is None or not self._names:
-            return []
-        rows = self._session.fetch(self._result, self._page, self._sql)
-        if not rows:
-            self.close()
+        rows: Sequence[Sequence[Any]] = []
+        try:
+            with self._reading:
+                if self._session is not None and self._names:
+                    rows = self._session.fetch(self._result, self._page, self._sql)
+        finally:
+            if self._closed or not rows:
+                self.close()
         return rows_of(self._names, rows)
 
     def close(self) -> None:
         """Let go of the connection. More than once is fine."""
-        session, self._session = self._session, None
-        if session is not None:
-            session.abandon()
+        self._closed = True
+        if not self._reading.acquire(blocking=False):
+            return
+        try:
+            session, self._session = self._session, None
+            if session is not None:
+                session.abandon()
+        finally:
+            self._reading.release()
 
 
 def _count(result: Result) -> int:

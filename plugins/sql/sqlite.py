@@ -8,10 +8,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import date, datetime, time
 from decimal import Decimal
+from threading import local
 from typing import Any
 
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import URL, Connection, Engine, event
 
+from trimtab.plugins.sql.deadline import Deadline
 from trimtab.plugins.sql.flavors import Flavor
 from trimtab.plugins.sql.trouble import Trouble, connection_lost
 
@@ -26,6 +28,12 @@ _VACUUM = re.compile(r"\s*vacuum(\s+main)?\s*;?\s*", re.IGNORECASE)
 _TOO_MANY_ATTACHED = "too many attached databases"
 
 
+class _Struck(local):
+    """What a signal has raised inside of SQLite. No other thread is to take it for its own."""
+
+    error: BaseException | None = None
+
+
 class SqliteFlavor(Flavor):
     """A file in WAL mode. A transaction takes the write lock when it begins, so that it does not fail halfway.
 
@@ -34,7 +42,10 @@ class SqliteFlavor(Flavor):
     """
 
     knows_last_key = True
-    _struck: BaseException | None = None
+
+    def __init__(self, url: URL, deadline: Deadline) -> None:
+        super().__init__(url, deadline)
+        self._struck = _Struck()
 
     def make_engine(self) -> Engine:
         """See :class:`Flavor`."""
@@ -70,7 +81,7 @@ class SqliteFlavor(Flavor):
         code: str | None = getattr(error, "sqlite_errorname", None)
         message = str(error)
         if code == "SQLITE_INTERRUPT":
-            struck, self._struck = self._struck, None
+            struck, self._struck.error = self._struck.error, None
             if struck is not None:
                 raise struck
             return Trouble("TimeoutError", f"none within {self.deadline.seconds:g} s", code, retryable=True)
@@ -98,7 +109,7 @@ class SqliteFlavor(Flavor):
             except GeneratorExit:
                 return
             except BaseException as error:  # noqa: BLE001 - raised again by trouble()
-                self._struck = error
+                self._struck.error = error
                 yield True
 
     def _execute(self, cursor: sqlite3.Cursor, statement: str, values: Any, _context: object) -> bool:

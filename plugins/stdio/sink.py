@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import select
+import stat
 
 import msgspec
 
@@ -48,6 +50,18 @@ class LineOutput(Sink):
                 "running, or write to a file: values become dead letters"
             )
             raise SinkError(message, retryable=False) from error
+
+    async def flush(self) -> None:
+        """Have it on the disk, where standard output is a file. Raises :class:`SinkError`."""
+        try:
+            if stat.S_ISREG(os.fstat(self._descriptor).st_mode):
+                await asyncio.to_thread(os.fsync, self._descriptor)
+        except OSError as error:
+            message = (
+                f"sinks.{self._name}: expected the file of standard output to be written to the disk, got "
+                f"{error.strerror}; check the room on its disk"
+            )
+            raise SinkError(message, retryable=True) from error
 
 
 def _takes_a_piece(descriptor: int) -> bool:

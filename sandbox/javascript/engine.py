@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from trimtab.api import Script, ScriptEngine, ScriptHost, ScriptInstance
+from trimtab.api import ANYWHERE, Reach, Script, ScriptEngine, ScriptHost, ScriptInstance
 from trimtab.sandbox.javascript.instance import JavaScriptInstance
-from trimtab.sandbox.javascript.lofka import LofkaMode, MakeRoot
+from trimtab.sandbox.javascript.lofka import LofkaMode, MakeRoot, looks_like_lofka
 from trimtab.sandbox.javascript.session import Program
 from trimtab.sandbox.javascript.sources import SUFFIXES, Source, gather
 from trimtab.sandbox.javascript.typescript import TypeScript
@@ -44,3 +44,8 @@ class JavaScriptEngine(ScriptEngine):
             host = replace(host, confined=True)
         bindings = {binding.name: binding.bind(script, host) for binding in host.bindings}
         return JavaScriptInstance(Program(script, sources, libraries, host, bindings, self.prelude))
+
+    def reaches(self, name: str, source: bytes) -> Reach:
+        """See :class:`ScriptEngine`. Scripts of Lofka's name their servers in their code."""
+        is_lofka = self._lofka is not None and looks_like_lofka(name, source.decode("utf-8", "replace"))
+        return ANYWHERE if is_lofka else Reach()

@@ -37,6 +37,11 @@ MakeRoot = Callable[[Script, ScriptHost, float], Root]
 """Takes the script, its host, and the seconds that one event may take."""
 
 
+def looks_like_lofka(name: str, text: str) -> bool:
+    """Tell whether a script may be one; it is none if it turns out to be a module."""
+    return name.endswith(".js") and _LOFKA.search(text) is not None and not _NATIVE.search(text)
+
+
 class LofkaMode:
     """Knows scripts of Lofka's and loads them, with connections that ``make_root`` makes."""
 
@@ -47,7 +52,7 @@ class LofkaMode:
     def takes(self, source: Source) -> bool:
         """Tell whether a script is one: plain JavaScript that uses Lofka's names and has no function ``handle``."""
         text = source.text
-        if not source.name.endswith(".js") or not _LOFKA.search(text) or _NATIVE.search(text):
+        if not looks_like_lofka(source.name, text):
             return False
         try:
             BareInterpreter().evaluate(b"void new Function(dukpy.text)", msgspec.json.encode({"text": text}))

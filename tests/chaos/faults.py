@@ -118,7 +118,6 @@ def rollback(scene: Scene) -> None:
     asking.join()
     stage.may_run = frozenset({before} if done == [True] else {before, stage.version})
     stage.start()
-    stage.version_settled()
 
 
 def checkpoint(scene: Scene) -> None:

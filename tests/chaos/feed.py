@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 
 import httpx
 
-from tests.e2e.project import PATIENCE, Project
 from tests.chaos.workload import Event
+from tests.e2e.project import PATIENCE, Project
 
 Send = Callable[[Sequence[Event]], None]
 
@@ -56,9 +56,7 @@ class Poster:
 
     def __init__(self, project: Project, token: str) -> None:
         self._project = project
-        self._client = httpx.Client(
-            headers={"Authorization": f"Bearer {token}"}, timeout=PATIENCE, trust_env=False
-        )
+        self._client = httpx.Client(headers={"Authorization": f"Bearer {token}"}, timeout=PATIENCE, trust_env=False)
         self.unanswered: set[int] = set()
         """Numbers of events whose request got no answer: nobody can say whether they were taken."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,11 +14,11 @@ from tests.chaos.clock import Clock
 from tests.chaos.disk import small_disk
 from tests.chaos.faults import FAULTS, Fault, Scene
 from tests.chaos.feed import Feed, Poster, append
-from tests.chaos.model import outcome
+from tests.chaos.model import Outcome
 from tests.chaos.stage import Stage
-from tests.chaos.verdict import differences, repeated
-from tests.chaos.workload import BOTH, Event, Workload
-from tests.e2e.project import eventually
+from tests.chaos.verdict import Observed, differences, expected, missing, not_stored, repeated
+from tests.chaos.workload import Event, Workload
+from tests.e2e.project import PATIENCE, eventually
 
 LINES, POSTS = 600, 150
 """Events of a round, by the way they come."""
@@ -72,31 +73,47 @@ class _Round:
         cleanup.callback(self._stage.end)
 
     def play(self, report: Report) -> None:
-        stage, rng = self._stage, self._stage.rng
+        stage = self._stage
         stage.start()
-        feeds = self._feeds(self._workload.lines, self._workload.posts)
-        for _ in range(rng.randint(1, self._fault.times)):
-            self._fault.strike(self._scene)
-        for feed in feeds:
-            feed.finish()
-        self._send_all(*self._workload.closing())
-        self._wait("everything comes out")
-        self._send_all(*self._workload.audits())
-        self._wait("the state is shown")
-        eventually(lambda: stage.running_version() in stage.may_run, f"one of versions {set(stage.may_run)} runs")
-        observed = stage.observed()
-        assert stage.stop() == 0
-        report.wrong += self._differences()
-        report.wrong += self._not_stored()
-        report.events = len(self._workload.lines) + len(self._workload.posts)
-        report.kills, report.unanswered = stage.kills, len(self._poster.unanswered)
-        report.repeated = repeated(observed.rows)
-
-    def _feeds(self, lines: list[Event], posts: list[Event]) -> list[Feed]:
         feeds = [
-            Feed(list(lines), append(self._stage), at_a_time=6, pause=0.01),
-            Feed(list(posts), self._poster, at_a_time=2, pause=0.01),
+            Feed(self._workload.lines, append(stage), at_a_time=6, pause=0.01),
+            Feed(self._workload.posts, self._poster, at_a_time=2, pause=0.01),
         ]
         for feed in feeds:
             feed.start()
-        return feeds
+        for _ in range(stage.rng.randint(1, self._fault.times)):
+            self._fault.strike(self._scene)
+        for feed in feeds:
+            feed.finish()
+        self._send(self._workload.closing())
+        self._send(self._workload.audits())
+        eventually(lambda: stage.running_version() in stage.may_run, f"one of the versions {set(stage.may_run)} runs")
+        assert stage.stop() == 0, stage.log.read_text()
+        self._compare(report)
+
+    def _send(self, events: Sequence[Event]) -> None:
+        """Send the last events of all keys and wait until nothing is missing."""
+        append(self._stage)([event for event in events if event.ts is not None])
+        self._poster([event for event in events if event.ts is None])
+        deadline = time.monotonic() + PATIENCE
+        while lost := self._missing():
+            if time.monotonic() > deadline:
+                raise AssertionError("\n".join(lost))
+            time.sleep(0.05)
+
+    def _missing(self) -> Sequence[str]:
+        observed = self._stage.observed()
+        return missing(self._expected(observed), observed)
+
+    def _expected(self, observed: Observed) -> Outcome:
+        return expected(self._workload.all(), self._poster.unanswered, observed)
+
+    def _compare(self, report: Report) -> None:
+        observed = self._stage.observed()
+        wanted = self._expected(observed)
+        report.wrong += differences(wanted, observed, repeats=self._fault.repeats)
+        report.wrong += not_stored(wanted, self._stage.stored())
+        report.events = len(self._workload.all())
+        report.kills = self._stage.kills
+        report.unanswered = len(self._poster.unanswered)
+        report.repeated = repeated(observed.rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import random
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,8 +24,11 @@ from tests.chaos.model import Letter
 from tests.chaos.verdict import Observed
 from tests.chaos.workload import Row, scripts
 from tests.e2e.project import PATIENCE, Project, eventually
-from trimtab.engine.state import TIMER
-from trimtab.runtime.checkpoints import FILE_NAME, CheckpointStore
+from trimtab.engine.state import VERSION
+from trimtab.runtime.checkpoints import FILE_NAME as CHECKPOINTS
+from trimtab.runtime.checkpoints import CheckpointStore
+from trimtab.runtime.dead_letters import FILE_NAME as LETTERS
+from trimtab.runtime.dead_letters import DeadLetters, Filters
 
 LANES = 2
 _SOURCE = 'key = "key"\ntimestamp = "ts"'
@@ -108,6 +113,11 @@ class Stage(Project):
         """Wait up to so many seconds."""
         time.sleep(self.rng.uniform(0, longest))
 
+    def end(self) -> None:
+        """End the host if it still runs."""
+        if self.process is not None and self.process.poll() is None:
+            self.kill_host()
+
     # --- changes ---
 
     def swap(self) -> None:
@@ -131,7 +141,9 @@ class Stage(Project):
         headers = {"Authorization": f"Bearer {token}"}
         url = f"{self.url}/api/rollback"
         try:
-            answer = httpx.post(url, json={"generation": generation}, headers=headers, timeout=PATIENCE, trust_env=False)
+            answer = httpx.post(
+                url, json={"generation": generation}, headers=headers, timeout=PATIENCE, trust_env=False
+            )
         except httpx.TransportError:
             return False
         return answer.is_success
@@ -144,9 +156,9 @@ class Stage(Project):
         return self.folder / ".trimtab"
 
     def observed(self) -> Observed:
-        """Return what has come out so far; the host must run."""
-        whole, torn = self._rows()
-        return Observed(whole, self._letters(), max(0, torn - self.kills))
+        """Return what has come out so far."""
+        rows, torn = self._rows()
+        return Observed(rows, self._letters(), max(0, torn - self.kills))
 
     def _rows(self) -> tuple[list[Row], int]:
         path = self.folder / "out.jsonl"
@@ -160,20 +172,23 @@ class Stage(Project):
         return rows, torn
 
     def _letters(self) -> frozenset[Letter]:
-        letters = self.ask("/api/dead-letters?limit=1000")
-        return frozenset((letter["script"] or letter["kind"], _number(letter["payload"])) for letter in letters)
+        letters = DeadLetters(self.state / LETTERS)
+        try:
+            found = letters.list(Filters(), limit=1000)
+        finally:
+            letters.close()
+        return frozenset((letter.script or letter.kind, _number(letter.payload)) for letter in found)
 
     def stored(self) -> dict[tuple[str, str], dict[str, Any]]:
-        """Return the state in the last checkpoint by script and key, with ``timers``; the host must not run."""
-        found: dict[tuple[str, str], dict[str, Any]] = {}
-        store = CheckpointStore(self.state / FILE_NAME)
-        for row in (row for rows in store.rows() for row in rows):
-            of_key = found.setdefault((row.script, json.loads(row.key)), {})
-            if row.name.startswith(TIMER):
-                of_key.setdefault("timers", []).append(row.name)
-            elif not row.name.startswith("\0") and row.value is not None:
-                of_key[row.name] = json.loads(row.value)
-        store.close()
+        """Return the state in the last checkpoint by script and key, timers included."""
+        found: dict[tuple[str, str], dict[str, Any]] = defaultdict(dict)
+        store = CheckpointStore(self.state / CHECKPOINTS)
+        try:
+            for row in itertools.chain.from_iterable(store.rows()):
+                if row.name != VERSION and row.value is not None:
+                    found[row.script, json.loads(row.key)][row.name] = json.loads(row.value)
+        finally:
+            store.close()
         return found
 
 
@@ -184,7 +199,7 @@ def _kill(pid: int) -> None:
         return  # it was about to be replaced anyway
 
 
-def _number(payload: str) -> int:
+def _number(payload: bytes) -> int:
     try:
         return int(json.loads(payload)["n"])
     except (ValueError, TypeError, KeyError):

@@ -128,25 +128,28 @@ class Workload:
         self._stamp = EPOCH_MS
         self.lines = [self._line(rng.choice(self.FILE_KEYS), self._deed()) for _ in range(lines)]
         self.posts = [self._post(rng.choice(self.POST_KEYS), self._deed()) for _ in range(posts)]
+        self._last: list[Event] = []
 
-    def closing(self) -> tuple[Sequence[Event], Sequence[Event]]:
-        """One more event a key, behind all others; then one whose time is later than that of every timer."""
-        lines = [self._line(key, "count") for key in self.FILE_KEYS]
+    def closing(self) -> Sequence[Event]:
+        """One more event a key, behind all others, and one whose time is later than that of every timer."""
+        last = self._for_each_key("count")
         self._stamp += 1000 * TIMER_MS
-        lines.append(self._line("end", "end"))
-        posts = [self._post(key, "count") for key in self.POST_KEYS]
-        return self._sent(lines, posts)
+        last.append(self._line("end", "end"))
+        self._last += last
+        return last
 
-    def audits(self) -> tuple[Sequence[Event], Sequence[Event]]:
+    def audits(self) -> Sequence[Event]:
         """One event a key that asks for its state."""
-        lines = [self._line(key, "audit") for key in self.FILE_KEYS]
-        posts = [self._post(key, "audit") for key in self.POST_KEYS]
-        return self._sent(lines, posts)
+        last = self._for_each_key("audit")
+        self._last += last
+        return last
 
-    def _sent(self, lines: list[Event], posts: list[Event]) -> tuple[Sequence[Event], Sequence[Event]]:
-        self.lines += lines
-        self.posts += posts
-        return lines, posts
+    def all(self) -> Sequence[Event]:
+        """Everything made so far, in the order of each source."""
+        return [*self.lines, *self.posts, *self._last]
+
+    def _for_each_key(self, do: str) -> list[Event]:
+        return [*(self._line(key, do) for key in self.FILE_KEYS), *(self._post(key, do) for key in self.POST_KEYS)]
 
     def _deed(self) -> str:
         return "fail" if self._rng.random() < 0.02 else "count"

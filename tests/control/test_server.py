@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
+from trimtab.control import server
 from trimtab.control.server import serving
 from trimtab.errors import StateError
 
@@ -82,3 +83,10 @@ def test_a_request_in_hand_is_answered_when_the_server_stops() -> None:
             return await answer
 
     assert asyncio.run(use()).text == "done"
+
+
+def test_an_answer_does_not_wait_for_the_acknowledgement_of_the_one_before() -> None:
+    with server._bind("127.0.0.1", 0) as listener:
+        listener.setblocking(True)
+        with socket.create_connection(listener.getsockname()), listener.accept()[0] as accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

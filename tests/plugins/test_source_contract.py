@@ -29,10 +29,14 @@ RECORDS = [b'{"a":1}', b"", b'{"broken"', b'{"b":2}\r', b"last"]
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where :data:`RECORDS` are read. ``is_finite``: the source ends by itself, and counts from 0."""
+    """Where :data:`RECORDS` are read.
+
+    ``is_finite``: the source ends by itself, and counts from 0. ``reads_again``: a later run goes on at a position.
+    """
 
     make: Callable[[RecordingContext], Source]
     is_finite: bool = True
+    reads_again: bool = False
 
     async def read(self, context: RecordingContext) -> None:
         """Read until all is delivered."""
@@ -52,7 +56,14 @@ class Origin:
 @contextmanager
 def file(folder: Path) -> Iterator[Origin]:
     (folder / "in").write_bytes(DATA)
-    yield Origin(lambda context: create_file(FileSourceOptions("in"), context))
+    yield Origin(lambda context: create_file(FileSourceOptions("in"), context), reads_again=True)
+
+
+@contextmanager
+def followed_file(folder: Path) -> Iterator[Origin]:
+    (folder / "in").write_bytes(DATA + b"\n")
+    options = FileSourceOptions("in", follow=True)
+    yield Origin(lambda context: create_file(options, context), is_finite=False, reads_again=True)
 
 
 @contextmanager
@@ -87,7 +98,7 @@ def redis_stream(folder: Path) -> Iterator[Origin]:
         yield Origin(lambda context: StreamSource(options, context), is_finite=False)
 
 
-@pytest.fixture(params=[file, file_as_stdin, pipe_of_a_process, scripted, redis_stream])
+@pytest.fixture(params=[file, followed_file, file_as_stdin, pipe_of_a_process, scripted, redis_stream])
 def origin(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Origin]:
     with request.param(tmp_path) as made:
         yield made
@@ -140,3 +151,28 @@ def test_a_source_that_waits_for_a_busy_stream_can_be_cancelled(origin: Origin, 
 
 def test_it_serves_no_http_routes(origin: Origin, context: RecordingContext) -> None:
     assert list(origin.make(context).routes()) == []
+
+
+def test_a_later_run_goes_on_exactly_behind_the_position(origin: Origin, tmp_path: Path) -> None:
+    if not origin.reads_again:
+        pytest.skip("what it delivers comes again from elsewhere: the journal, its own server")
+
+    async def run(cut: int) -> list[bytes]:
+        earlier = RecordingContext(JsonCodec(), tmp_path)
+        source = origin.make(earlier)
+        await origin.finish(asyncio.create_task(source.run()), earlier)
+        later = RecordingContext(JsonCodec(), tmp_path)
+        source, position = origin.make(later), earlier.position(cut, source.note())
+        source.resume(position)
+        task = asyncio.create_task(source.run())
+        if origin.is_finite:
+            await task
+        else:
+            await later.until_lines(len(RECORDS) - cut)
+            task.cancel()
+            await asyncio.wait([task])
+        assert later.places == earlier.places[cut:]
+        return later.lines
+
+    for cut in range(1, len(RECORDS) + 1):
+        assert asyncio.run(run(cut)) == RECORDS[cut:], cut

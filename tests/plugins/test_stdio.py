@@ -4,15 +4,17 @@ import asyncio
 import fcntl
 import os
 import pty
+import select
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from trimtab.api import SinkError, SourceError
+from trimtab.api import SinkError, SourceError, StateError
 from trimtab.plugins.codecs import MsgpackCodec, TextCodec
+from trimtab.plugins.files.lines import LONGEST_LINE
 from trimtab.plugins.stdio.sink import LineOutput
 from trimtab.plugins.stdio.source import LineStream, StdinOptions, create_source
 from trimtab.testing import RecordingContext
@@ -72,7 +74,7 @@ def test_the_null_device_is_an_input_without_events() -> None:
     assert done.stdout == b""
 
 
-def test_lines_come_while_the_pipe_is_open_in_the_partition_of_the_run(pipe: list[int]) -> None:
+def test_lines_are_accepted_while_the_pipe_is_open(pipe: list[int]) -> None:
     async def run() -> RecordingContext:
         recording = context()
         task = asyncio.create_task(LineStream(pipe[0], recording).run())
@@ -86,7 +88,67 @@ def test_lines_come_while_the_pipe_is_open_in_the_partition_of_the_run(pipe: lis
 
     recording = asyncio.run(run())
     assert recording.lines == [b"one", b"two", b"end"]
-    assert recording.places == [("run-7", 0), ("run-7", 4), ("run-7", 8)]
+    assert recording.places == [("journal", 0), ("journal", 1), ("journal", 2)]
+
+
+class FullDisk(RecordingContext):
+    """Accepts nothing until :attr:`room` is set."""
+
+    def __init__(self) -> None:
+        super().__init__(TextCodec(), Path(), name="in")
+        self.room = asyncio.Event()
+        self.refused = asyncio.Event()
+
+    async def accept(self, records: Sequence[bytes]) -> None:
+        if not self.room.is_set():
+            self.refused.set()
+            raise StateError("disk full")
+        await super().accept(records)
+
+
+def test_lines_that_the_journal_refuses_are_kept_until_it_takes_them(pipe: list[int]) -> None:
+    async def run() -> FullDisk:
+        recording = FullDisk()
+        task = asyncio.create_task(LineStream(pipe[0], recording).run())
+        os.write(pipe[1], b"one\ntwo\n")
+        await recording.refused.wait()
+        os.write(pipe[1], b"three\n")
+        os.close(pipe.pop(1))
+        recording.room.set()
+        await task
+        return recording
+
+    assert asyncio.run(run()).lines == [b"one", b"two", b"three"]
+
+
+def test_what_is_read_while_others_are_accepted_is_accepted_together_behind_them(pipe: list[int]) -> None:
+    async def run() -> RecordingContext:
+        recording = context()
+        recording.busy = True
+        task = asyncio.create_task(LineStream(pipe[0], recording).run())
+        os.write(pipe[1], b"0\n")
+        await recording.until_waiting()
+        for number in range(1, 10):
+            os.write(pipe[1], b"%d\n" % number)
+            while select.select(pipe[:1], (), (), 0)[0]:
+                await asyncio.sleep(0)
+        recording.busy = False
+        os.close(pipe.pop(1))
+        await task
+        return recording
+
+    recording = asyncio.run(run())
+    assert recording.lines == [b"%d" % number for number in range(10)]
+    assert len(recording.delivered) == 2
+
+
+def test_a_line_that_is_too_long_is_rejected_and_the_others_are_accepted(tmp_path: Path) -> None:
+    (tmp_path / "in").write_bytes(b"1\n" + b"x" * (LONGEST_LINE * 2) + b"\n2\n")
+    recording = context()
+    with (tmp_path / "in").open("rb") as file:
+        asyncio.run(LineStream(file.fileno(), recording).run())
+    assert recording.lines == [b"1", b"2"]
+    assert [(rejected.partition, rejected.position) for rejected in recording.rejected] == [("run-7", 2)]
 
 
 def test_a_source_that_waits_can_be_cancelled_and_leaves_the_pipe_as_it_was(pipe: list[int]) -> None:
@@ -133,6 +195,19 @@ def test_a_codec_without_lines_is_refused_for_stdin() -> None:
 
 
 # --- the sink ---
+
+
+def test_a_file_is_flushed_and_a_pipe_needs_no_flush(tmp_path: Path, pipe: list[int]) -> None:
+    async def run(descriptor: int) -> None:
+        sink = LineOutput(descriptor, "out")
+        await sink.write(b"1\n", 1)
+        await sink.flush()
+
+    asyncio.run(run(pipe[1]))
+    with (tmp_path / "out").open("wb") as file:
+        asyncio.run(run(file.fileno()))
+    with pytest.raises(SinkError, match="expected the file of standard output to be written to the disk"):
+        asyncio.run(LineOutput(1000, "out").flush())
 
 
 def test_a_slow_reader_stops_the_write_but_not_the_event_loop(pipe: list[int]) -> None:

@@ -21,6 +21,7 @@ PACKAGES = {
     "mariadb": "mariadb-client",
     "java": "default-jre-headless",
     "openssl": "openssl",
+    "g++": "g++",  # for a few lines of C that drop the clock back; brings the headers of the system
 }
 """Debian packages by a program that each has."""
 ALSO_IN = ("/usr/lib/postgresql/*/bin",)
