@@ -8,7 +8,7 @@ FILES  := $(VENV)/.files
 # mypy sees the three folders as one package through the strict editable install.
 EDITABLE := --config-settings editable_mode=strict
 
-.PHONY: run test check bench chaos soak clean
+.PHONY: run test check bench chaos soak fuzz clean
 .DEFAULT_GOAL := run
 
 $(VENV)/.pip:
@@ -57,6 +57,16 @@ chaos: $(VENV)/.dev
 SECONDS ?= 600
 soak: $(VENV)/.dev
 	$(BIN)/python -m tests.soak --seconds $(SECONDS)
+
+# Seconds for each kind of bytes; then the other fuzz tests, with many more inputs than in `make test`.
+FOR    ?= 60
+FUZZED := body configuration events expression javascript lane_wire python words
+fuzz: $(VENV)/.dev
+	for target in $(FUZZED); do \
+		mkdir -p .fuzz/$$target && \
+		$(BIN)/python -m tests.fuzz.atheris_targets $$target --seconds $(FOR) .fuzz/$$target || exit 1; \
+	done
+	TRIMTAB_FUZZ_EFFORT=20 $(BIN)/python -m pytest tests/fuzz --numprocesses auto --timeout 3600
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

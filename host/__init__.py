@@ -7,7 +7,20 @@ test that imports the script) :func:`handler` works as it does inside, and the o
 from __future__ import annotations
 
 from trimtab.errors import CallError
-from trimtab.scripting import Context, emit, handler, http, log, mongo, redis, settings, sql
+from trimtab.scripting import Context, emit, handler, http, log, mongo, redis, settings, sql, state, timer
 
-__all__ = ["CallError", "Context", "emit", "handler", "http", "log", "mongo", "redis", "settings", "sql"]
+__all__ = [
+    "CallError",
+    "Context",
+    "emit",
+    "handler",
+    "http",
+    "log",
+    "mongo",
+    "redis",
+    "settings",
+    "sql",
+    "state",
+    "timer",
+]
 __version__ = "0.1.0"

@@ -323,8 +323,11 @@ class ScriptInstance(ABC):
         """
         raise NotImplementedError
 
-    def cancel(self, run: HandlerRun) -> None:
-        """Give up an event that was started: its time is up. ``done`` is not called for it any more."""
+    def cancel(self, run: HandlerRun) -> tuple[str, int] | None:
+        """Give up an event that was started: its time is up. ``done`` is not called for it any more.
+
+        Returns where in the script it waits, as file and line, if that is known.
+        """
         raise NotImplementedError
 
     def migrate(self, states: Sequence[tuple[dict[str, Any], str]]) -> Sequence[dict[str, Any] | Fault]:

@@ -18,6 +18,7 @@ from trimtab.configuration.checking import Problems, key_path, names, one_of, re
 from trimtab.configuration.schema import (
     DEFAULT_CODEC,
     SECTIONS,
+    BreakerKeys,
     CheckpointKeys,
     DiscovererKeys,
     Fsync,
@@ -33,6 +34,8 @@ from trimtab.configuration.schema import (
 from trimtab.configuration.settings import encode, expand
 from trimtab.configuration.variables import Masker, Variables, masker
 from trimtab.durations import parse_duration
+from trimtab.engine.reach import Reach
+from trimtab.engine.breaker import BreakerSettings
 from trimtab.errors import ConfigurationError, Problem
 
 __all__ = [
@@ -102,6 +105,8 @@ class Config:
     discoverers: Mapping[str, DiscovererConfig]
     confined: bool | None
     """Whether scripts reach only what is declared; None: as their language has it."""
+    files: Reach
+    """What scripts may read and write beside what the resources need."""
     must_confine: bool
     """Whether the host does not start where lanes cannot be confined."""
     resources: Mapping[str, bytes]
@@ -109,6 +114,7 @@ class Config:
     written, so safe to store and to show."""
     modules: frozenset[str]
     """What the resources import; see :class:`ResourceKind`."""
+    breaker: BreakerSettings
     checkpoint_interval: float
     """Seconds."""
     state_value: int
@@ -187,9 +193,11 @@ class _Reader:
             sinks=self._sinks(self._section(tree, "sinks")),
             discoverers=self._discoverers(self._section(tree, "discoverers")),
             confined=None if sandbox.resources is None else sandbox.resources == "declared",
+            files=Reach(reads=self._paths(sandbox.reads), writes=self._paths(sandbox.writes)),
             must_confine=sandbox.require,
             resources=self._resources(tree.get("resources", {})),
             modules=frozenset(self._modules),
+            breaker=self._breaker(self._section(tree, "breaker")),
             checkpoint_interval=self._checkpoint_interval(self._section(tree, "checkpoints")),
             state_value=sandbox.state_value,
             fsync=self._fsync(self._section(tree, "journal")),
@@ -253,9 +261,17 @@ class _Reader:
         options = self._options(kind.options, DiscovererKeys, keys, path) if kind else None
         return DiscovererConfig(name, kind, options) if kind and options is not None else None
 
+    def _paths(self, written: list[str]) -> frozenset[str]:
+        return frozenset(str(self._path.parent / path) for path in written)
+
     def _sandbox(self, keys: dict[str, Any]) -> SandboxKeys:
         refuse_unknown(keys, names(SandboxKeys), "sandbox", self._problems)
         return read(SandboxKeys, keys, "sandbox", self._problems) or SandboxKeys()
+
+    def _breaker(self, keys: dict[str, Any]) -> BreakerSettings:
+        refuse_unknown(keys, names(BreakerKeys), "breaker", self._problems)
+        given = read(BreakerKeys, keys, "breaker", self._problems) or BreakerKeys()
+        return BreakerSettings(parse_duration(given.window), given.failures, given.minimum, parse_duration(given.pause))
 
     def _checkpoint_interval(self, keys: dict[str, Any]) -> float:
         refuse_unknown(keys, names(CheckpointKeys), "checkpoints", self._problems)

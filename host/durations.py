@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import re
 from typing import Annotated
 
 from msgspec import Meta
 
 EXPECTED = 'a duration such as "200ms", "5s", "2m", "1h", "1d", or a number of seconds'
+
+LONGEST = 100 * 365 * 86400.0
+"""Seconds. Longer ones are mistakes, and do not fit where ms since the epoch are stored."""
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _TEXT = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)", re.ASCII)
@@ -18,10 +20,10 @@ def parse_duration(value: str | int | float) -> float:
     """Return a duration in seconds. A number is seconds; text is a number and a unit (ms, s, m, h, d).
 
     Raises ``ValueError``, saying what was expected and what came, for anything else: no unit, a negative
-    or infinite number, another type.
+    number or one above a hundred years, another type.
     """
     seconds = _seconds(value)
-    if seconds is None or not math.isfinite(seconds) or seconds < 0:
+    if seconds is None or not 0 <= seconds <= LONGEST:
         raise ValueError(f"expected {EXPECTED}, got {value!r}")
     return seconds
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NoReturn, Protocol, TypeVar, overload
+from typing import Any, Literal, NoReturn, Protocol, TypeVar, overload
 
 from trimtab.bindings.http import Http
 from trimtab.bindings.mongo import Mongo
@@ -52,7 +52,14 @@ class Context(Protocol):
 def handler(function: Function, /) -> Function: ...
 @overload
 def handler(
-    *, source: str | None = None, where: str | None = None, timeout: str | float | None = None
+    *,
+    source: str | None = None,
+    where: str | None = None,
+    timeout: str | float | None = None,
+    attempts: int | None = None,
+    backoff: str | float | None = None,
+    concurrency: int | None = None,
+    state: Literal["keep", "discard"] | None = None,
 ) -> Callable[[Function], Function]: ...
 def handler(
     function: Function | None = None,
@@ -61,16 +68,29 @@ def handler(
     source: str | None = None,
     where: str | None = None,
     timeout: str | float | None = None,
+    attempts: int | None = None,
+    backoff: str | float | None = None,
+    concurrency: int | None = None,
+    state: Literal["keep", "discard"] | None = None,
 ) -> Function | Callable[[Function], Function]:
     """Mark a function ``(event, ctx)`` as an event handler. A file may hold several; they run in their order.
 
+    An ``async def`` is handled beside others: while it waits, the lane goes on with events of other keys. In it every
+    call to the outside (``http``, ``sql``, ``redis``, ``mongo``) is to be awaited.
+
     ``source``: only events of this source; None: of every source.
     ``where``: only events for which this expression is true, evaluated before the script is entered.
-    ``timeout``: what one event may take: seconds, or text such as ``"200ms"``; None: 1 s.
+    ``timeout``: what one event may take, waiting included: seconds, or text such as ``"200ms"``; None: 1 s.
+    ``attempts``: how often an event is tried before it goes to the dead letters; None: once.
+    ``backoff``: the pause before the second attempt, at most, and twice as much before each further one; None: 100 ms.
+    ``concurrency``: how many events may be under way in one lane, where the function is async; None: 100.
+    ``state``: ``"discard"`` has a new version of the script start with empty state; None: it keeps what is stored.
     """
+    options = {"source": source, "where": where, "timeout": timeout}
+    options |= {"attempts": attempts, "backoff": backoff, "concurrency": concurrency, "state": state}
 
     def mark(marked: Function) -> Function:
-        setattr(marked, HANDLER_MARK, {"source": source, "where": where, "timeout": timeout})
+        setattr(marked, HANDLER_MARK, options)
         return marked
 
     return mark if function is None else mark(function)
@@ -104,6 +124,69 @@ class Log(Protocol):
         """Log what went wrong."""
 
 
+class State(Protocol):
+    """JSON values by name that outlive the event, the lane and the host: those of this script and the event's key.
+
+    What an event changes counts when its handler has ended without error. Only while an event is handled.
+    """
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return a value, or ``default`` where there is none. It is a copy."""
+
+    def set(self, name: str, value: Any, *, ttl: str | float | None = None) -> None:
+        """Store a value; after ``ttl`` (seconds, or text such as ``"1h"``) it is gone.
+
+        Raises ``TypeError`` for what JSON cannot hold, ``ValueError`` for more than ``[sandbox] state_value`` bytes.
+        """
+
+    def delete(self, name: str) -> bool:
+        """Drop a value; return whether there was one."""
+
+    def incr(self, name: str, by: float = 1) -> Any:
+        """Add to a number, 0 where there is none, and return the sum. It keeps the time at which it expires."""
+
+    def items(self) -> dict[str, Any]:
+        """Return all values by name."""
+
+
+class TimerSetter(Protocol):
+    """Calls ``on_timer(timer, ctx)`` of this script later, for the key of the event. Only while an event is handled.
+
+    ``timer`` is then a dict with ``name``, ``at`` and ``data``. What an event sets and cancels counts when its handler
+    has ended without error.
+    """
+
+    def at(
+        self,
+        when: float,
+        data: Any = None,
+        *,
+        name: str | None = None,
+        time: Literal["event", "processing"] | None = None,
+    ) -> str:
+        """Call it when a time has come, in ms since the epoch. Returns the timer's name.
+
+        ``time``: ``"event"``, when the watermark of the event's source has passed it, or ``"processing"``, by the
+        clock; None: event time where the source has a timestamp. A timer of the same ``name`` is replaced; without a
+        name each is another one. ``data``: what comes back, a value that JSON can hold.
+        """
+
+    def after(
+        self,
+        delay: str | float,
+        data: Any = None,
+        *,
+        name: str | None = None,
+        time: Literal["event", "processing"] | None = None,
+    ) -> str:
+        """Call it after a while: seconds, or text such as ``"5m"``. In event time that counts from the timestamp of the
+        event, else from now. See :meth:`at`.
+        """
+
+    def cancel(self, name: str) -> bool:
+        """Cancel a timer; return whether there was one."""
+
+
 class _Unbound:
     """Stands for a name that only the host can give."""
 
@@ -130,6 +213,8 @@ mongo: Mongo = _unbound("mongo")
 redis: RedisResources = _unbound("redis")
 settings: Settings = _unbound("settings")
 sql: Sql = _unbound("sql")
+state: State = _unbound("state")
+timer: TimerSetter = _unbound("timer")
 
 
 def _needs_host(name: str, *_arguments: Any) -> NoReturn:

@@ -34,7 +34,10 @@ def own_places() -> Reach:
     places = {*_PROGRAMS, *_MACHINE, *(f"/etc/{name}" for name in _ETC), *map(str, Path("/etc").glob("java*"))}
     places.update(os.environ[name] for name in _VARIABLES if name in os.environ)
     places.add(_resolver())
-    return Reach(reads=frozenset(places | _python()), writes=frozenset({"/dev/null", "/dev/zero", "/dev/full"}))
+    places |= _python()
+    there = {place for place in places if Path(place).exists()}
+    reads = frozenset(place for place in there if not any(place.startswith(f"{other}/") for other in there))
+    return Reach(reads=reads, writes=frozenset({"/dev/null", "/dev/zero", "/dev/full"}))
 
 
 def _resolver() -> str:

@@ -1,4 +1,8 @@
-"""``http``, as Python scripts see it."""
+"""``http``, as Python scripts see it.
+
+Types are those of plain handlers. In ``async def handle``, every request is to be awaited: ``await`` gives what is
+declared here.
+"""
 
 from __future__ import annotations
 

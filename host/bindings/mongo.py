@@ -1,4 +1,9 @@
-"""``mongo``, as Python scripts see it."""
+"""``mongo``, as Python scripts see it.
+
+Types are those of plain handlers. In ``async def handle``, every call that asks the server (all but ``collection``,
+``find`` and what is added to it) is to be awaited: ``await`` gives what is declared here. Documents are read with
+``async for``.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""``redis``, as Python scripts see it."""
+"""``redis``, as Python scripts see it.
+
+Types are those of plain handlers. In ``async def handle``, every command is to be awaited: ``await`` gives what is
+declared here. A pipeline is not. Scans are read with ``async for``.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""``sql``, as Python scripts see it."""
+"""``sql``, as Python scripts see it.
+
+Types are those of plain handlers. In ``async def handle``, every statement and ``iterate`` is to be awaited:
+``await`` gives what is declared here. A transaction, and what is done in it, is not. Rows are read with ``async
+for``.
+"""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 import platform
 import resource
+import subprocess
 import sys
 import tempfile
 import threading
@@ -20,10 +21,13 @@ from trimtab import __version__
 from trimtab.artifacts.names import artifact_name
 from trimtab.cli.output import print_json, print_table
 from trimtab.cli.project import open_project
-from trimtab.config import Config, expand, load
+from trimtab.config import Config, load
 from trimtab.engine.resources import Resources
 from trimtab.errors import ConfigurationError, TrimtabError
 from trimtab.plugin_manager import Plugins
+from trimtab.runtime.confinement import configured_resources, declared_reach, require
+from trimtab.sandbox.confinement import missing
+from trimtab.sandbox.confinement_kernel import landlock_version
 from trimtab.sandbox.limits import SignalLimits, TimeLimitExceeded
 
 WATCH_SECONDS = 3.0
@@ -31,6 +35,14 @@ WATCH_SECONDS = 3.0
 
 CONFIGURATION = "configuration"
 """The name of the checks of the configuration."""
+
+CONFINE = """
+from trimtab.sandbox.confinement import confine, harden
+from trimtab.sandbox.confinement_places import own_places
+harden()
+confine(own_places())
+"""
+"""What a lane does before it runs scripts."""
 
 TIME_LIMIT = 0.05
 """Seconds that the trial of the time limit takes."""
@@ -105,6 +117,7 @@ def _checks(config: Path, plugins: Plugins) -> Iterator[Check]:
     yield _tried("file watching", _watching)
     yield _tried("time limit", _time_limit)
     yield _tried("memory limit", _memory_limit)
+    yield _tried("confinement", _confinement)
     yield Check("open files", True, f"{resource.getrlimit(resource.RLIMIT_NOFILE)[0]} at most")
 
 
@@ -132,18 +145,32 @@ def _javascript() -> str:
 def _configuration(config: Path, plugins: Plugins) -> Iterator[Check]:
     try:
         loaded = load(config.absolute(), plugins)
+        require(loaded)
     except ConfigurationError as error:
         yield from (Check(CONFIGURATION, False, str(problem)) for problem in error.problems)
     except TrimtabError as error:
         yield Check(CONFIGURATION, False, str(error))
     else:
         yield Check(CONFIGURATION, True, str(config))
+        yield Check("lanes reach", True, _reach(loaded, plugins))
         yield from _resources(loaded, plugins)
+
+
+def _reach(config: Config, plugins: Plugins) -> str:
+    """What the lanes of this configuration reach: that they are held to it takes the check ``confinement``."""
+    reach = config.files | declared_reach(configured_resources(config), plugins, config.folder)
+    ports = f"TCP ports {', '.join(map(str, sorted(reach.ports)))}" if reach.ports else "no server"
+    if config.confined is False or reach.anywhere:
+        ports = "any server"
+    found = [ports, "Unix sockets"] if reach.sockets else [ports]
+    if any(config.state.is_relative_to(folder) for folder in reach.writes):
+        found.append("the state folder, as it lies below one that scripts write: give a database a folder of its own")
+    return "; ".join(found)
 
 
 def _resources(config: Config, plugins: Plugins) -> Iterator[Check]:
     """Ask every resource for a sign of life, as before a change of it."""
-    options = {name: expand(source, artifact_name(name)) for name, source in config.resources.items()}
+    options = configured_resources(config)
     resources = Resources(plugins.resource_kinds(), config.folder, time.perf_counter_ns)
     faults = resources.prepare(options, made=False) or resources.check(sorted(options), SignalLimits())
     for name in sorted(options):
@@ -200,3 +227,15 @@ def _memory_limit() -> str:
         return "not enforced on this system"
     _soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
     return "RLIMIT_DATA, " + ("no limit from outside" if hard == resource.RLIM_INFINITY else f"{hard} bytes at most")
+
+
+def _confinement() -> str:
+    """Confine a process, as lanes are."""
+    lacks = missing()
+    hardened = "no new privileges and no core dumps"
+    if lacks is not None:
+        return f"{hardened}; lanes are not confined: {lacks}"
+    done = subprocess.run([sys.executable, "-P", "-c", CONFINE], capture_output=True, text=True, check=False)  # noqa: S603 - our own text
+    if done.returncode != 0:
+        raise TrimtabError(done.stderr.strip().rpartition("\n")[2])
+    return f"{hardened}; lanes are confined (Landlock version {landlock_version()}, sandlock {version('sandlock')})"

@@ -14,6 +14,7 @@ from trimtab.cli import host_log
 from trimtab.config import Config, SinkConfig, SourceConfig, load
 from trimtab.host import Host
 from trimtab.plugin_manager import Plugins
+from trimtab.runtime import confinement
 
 
 def run(config_path: Path) -> int:
@@ -21,6 +22,7 @@ def run(config_path: Path) -> int:
     host_log.configure()
     plugins = Plugins.load([("announcer", host_log.Announcer())])
     config = load(config_path.absolute(), plugins)
+    confinement.require(config)
     host_log.configure(config.mask)
     _announce(config, config_path, plugins)
     return asyncio.run(_serve(Host(config, plugins)))

@@ -21,10 +21,13 @@ from trimtab.engine.engine import Engine, LoadedScript, Plan
 from trimtab.engine.resources import Resources
 from trimtab.engine.result import BatchResult
 from trimtab.engine.script import LogEntry, Script, ScriptHost
+from trimtab.engine.state import StateStore
 from trimtab.errors import ChangeRefused, Fault, UsageError
 from trimtab.plugin_manager import Plugins
+from trimtab.runtime.work import END_OF_TIME, tick
 from trimtab.runtime.worker import wall_clock
 from trimtab.sandbox.limits import SignalLimits
+from trimtab.sandbox.tasks import EventLoopTasks
 
 GENERATION = 1
 
@@ -55,6 +58,7 @@ def try_script(config_path: Path, script: Path, events: Path, source: str | None
         printer.event = number
         _run(engine, config.sources[name], record, printer)
     printer.event = None
+    _print_result(engine.process(_end_of_time(name)), printer)
     for _script, fault in engine.close():
         if fault is not None:
             printer.failed(fault)
@@ -121,7 +125,22 @@ def _run(engine: Engine, source: SourceConfig, record: bytes, printer: _Printer)
         partition="try",
         start=printer.event or 0,
     )
-    _print_result(engine.process(batch), printer)
+    result = engine.process(batch)
+    _print_result(result, printer)
+    if result.max_timestamp is not None:
+        watermark = {source.name: result.max_timestamp - int(source.lateness * 1000)}
+        _print_result(engine.process(_tick(batch.arrival, watermark)), printer)
+
+
+def _end_of_time(source: str) -> Batch:
+    """When the events have ended, every timer that is set fires: also those that would have had to wait."""
+    return _tick(END_OF_TIME, {source: END_OF_TIME})
+
+
+def _tick(now: int, watermarks: Mapping[str, int]) -> Batch:
+    batch = tick(now).batch
+    batch.generation, batch.watermarks = GENERATION, dict(watermarks)
+    return batch
 
 
 def _print_result(result: BatchResult, printer: _Printer) -> None:
@@ -144,6 +163,8 @@ def _engine(
         roots=config.scripts,
         resources=Resources(plugins.resource_kinds(), config.folder, time.perf_counter_ns, rehearse),
         confined=config.confined,
+        state=StateStore(config.state_value),
+        tasks=EventLoopTasks(),
     )
     specs = {name: SourceSpec(source.key, source.timestamp) for name, source in config.sources.items()}
     return Engine(plugins.script_engines(), host, specs, wall_clock)

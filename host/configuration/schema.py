@@ -17,7 +17,18 @@ from trimtab.configuration.checking import describe, key_path, show
 from trimtab.durations import Duration, check_positive_duration
 from trimtab.engine.state import DEFAULT_VALUE_LIMIT
 
-SECTIONS = ("checkpoints", "discoverers", "host", "journal", "resources", "sandbox", "settings", "sinks", "sources")
+SECTIONS = (
+    "breaker",
+    "checkpoints",
+    "discoverers",
+    "host",
+    "journal",
+    "resources",
+    "sandbox",
+    "settings",
+    "sinks",
+    "sources",
+)
 DEFAULT_CODEC = "json"
 
 _MAX_LANES = 256
@@ -83,6 +94,25 @@ class HostKeys(msgspec.Struct, frozen=True):
             extra={"expected": EXPECTED_ADDRESS, "check": parse_address},
         ),
     ] = "127.0.0.1:8471"
+
+
+Seconds = Annotated[Duration, Meta(extra={"check": check_positive_duration})]
+
+
+class BreakerKeys(msgspec.Struct, frozen=True):
+    """``[breaker]``: of each script, and of each resource."""
+
+    window: Annotated[Seconds, Meta(description="The calls and events of that last time count.")] = "20s"
+    failures: Annotated[
+        float, Meta(gt=0, le=1, description="It opens when that share of them has failed because of the outside.")
+    ] = 0.5
+    minimum: Annotated[int, Meta(ge=1, description="It opens when at least so many of them have failed.")] = 10
+    pause: Annotated[
+        Seconds,
+        Meta(
+            description="How long it stays open until one is tried again; the pause doubles, up to a minute, until one succeeds."
+        ),
+    ] = "5s"
 
 
 class CheckpointKeys(msgspec.Struct, frozen=True):
@@ -157,6 +187,21 @@ class SandboxKeys(msgspec.Struct, frozen=True):
     state_value: Annotated[
         int, Meta(ge=1, le=1 << 30, description="Bytes that one value of `state` may take as JSON.")
     ] = DEFAULT_VALUE_LIMIT
+    reads: Annotated[
+        list[Text],
+        Meta(
+            description="Files and folders that Python scripts read, beside those that resources name. Relative to the "
+            "configuration file.",
+            extra={"expected": "a list of files and folders", "default": "none"},
+        ),
+    ] = []
+    writes: Annotated[
+        list[Text],
+        Meta(
+            description="Files and folders that Python scripts write and read, likewise.",
+            extra={"expected": "a list of files and folders", "default": "none"},
+        ),
+    ] = []
     require: Annotated[bool, Meta(description="Refuse to start where lanes cannot be confined.")] = False
 
 
@@ -177,6 +222,7 @@ class KeyReference:
 def reference(kinds: Kinds) -> Iterator[KeyReference]:
     """Yield every key that a configuration may have. ``settings`` are free and yield none."""
     yield from _keys("host", None, HostKeys)
+    yield from _keys("breaker", None, BreakerKeys)
     yield from _keys("checkpoints", None, CheckpointKeys)
     yield from _keys("journal", None, JournalKeys)
     yield from _keys("sandbox", None, SandboxKeys)

@@ -7,7 +7,9 @@ from typing import Any, Literal, NotRequired, TypedDict
 import msgspec
 
 from trimtab.artifacts.records import GenerationRecord, Kind, Reason, Version, VersionRecord
+from trimtab.engine.breaker import State as Breaker
 from trimtab.errors import Fault
+from trimtab.runtime.checkpointer import CheckpointStatus
 from trimtab.runtime.dead_letters import Kind as LetterKind
 from trimtab.runtime.dead_letters import Number
 from trimtab.runtime.ingest import SourceStatus
@@ -110,6 +112,8 @@ class ScriptStatus(ArtifactStatus):
     name: str
     handled: Number
     failed: Number
+    retried: Number
+    breaker: Breaker
     p50_us: float
     p99_us: float
 
@@ -130,6 +134,7 @@ class ResourceStatus(ArtifactStatus):
     failed: Number
     p50_us: float
     p99_us: float
+    breaker: Breaker
     scripts: dict[str, Calls]
 
 
@@ -161,4 +166,5 @@ class Status(TypedDict):
     settings: dict[str, ArtifactStatus]
     discoverers: dict[str, DiscovererStatus]
     lanes: list[LaneStatus]
+    checkpoint: CheckpointStatus
     dead_letters: Number

@@ -55,10 +55,14 @@ class RunningStatus:
             self._error(name),
             rolled_back=name in self._book.rolled_back,
             stats=self._stream.stats.get(name, ScriptStats()),
+            breaker=self._stream.breaker(name),
         )
 
     def _resource(self, name: str) -> dict[str, Any]:
-        return {**self._artifact(artifact_name(name)), **calls_status(self._stream.calls.of(name))}
+        return {
+            **self._artifact(artifact_name(name)),
+            **calls_status(self._stream.calls.of(name), self._stream.breaker(name)),
+        }
 
     def _artifact(self, name: str) -> dict[str, Any]:
         running = self._book.active.get(name)

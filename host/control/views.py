@@ -67,7 +67,13 @@ def stopped_status(store: ArtifactStore | None, dead_letters: int) -> dict[str, 
 
 
 def script_status(
-    name: str, running: Version | None, error: str | None, *, rolled_back: bool, stats: ScriptStats
+    name: str,
+    running: Version | None,
+    error: str | None,
+    *,
+    rolled_back: bool,
+    stats: ScriptStats,
+    breaker: str = "closed",
 ) -> dict[str, Any]:
     """Return what ``status --json`` says of one script. ``error``: why newer bytes were refused."""
     return {
@@ -75,6 +81,8 @@ def script_status(
         **artifact_status(running, error, rolled_back=rolled_back),
         "handled": stats.handled,
         "failed": stats.failed,
+        "retried": stats.retried,
+        "breaker": breaker,
         **_percentiles(stats),
     }
 
@@ -89,12 +97,16 @@ def artifact_status(running: Version | None, error: str | None, *, rolled_back: 
     }
 
 
-def calls_status(by_script: Mapping[str, ScriptStats]) -> dict[str, Any]:
+def calls_status(by_script: Mapping[str, ScriptStats], breaker: str = "closed") -> dict[str, Any]:
     """Return what ``status --json`` says of the calls to one resource."""
     every = ScriptStats()
     for stats in by_script.values():
         every.add(ScriptCount(stats.handled, stats.failed, list(stats.samples)))
-    return {**_calls(every), "scripts": {name: _calls(stats) for name, stats in sorted(by_script.items())}}
+    return {
+        **_calls(every),
+        "breaker": breaker,
+        "scripts": {name: _calls(stats) for name, stats in sorted(by_script.items())},
+    }
 
 
 def _calls(stats: ScriptStats) -> dict[str, Any]:

@@ -63,7 +63,7 @@ class ConfigurationDiscoverer(Discoverer):
     def _warn_of_the_rest(self, config: Config) -> None:
         changed = [
             part
-            for part in ("scripts", "state", "lanes", "listen", "sources", "sinks", "discoverers", "confined")
+            for part in ("scripts", "state", "lanes", "listen", "sources", "sinks", "discoverers", "confined", "files")
             if getattr(config, part) != getattr(self._config, part)
         ]
         if changed:

@@ -110,6 +110,8 @@ class Events:
 
     def fresh(self, selection: Sequence[int]) -> list[Any]:
         """The selected events decoded, for the caller to keep and change."""
+        if self._handed_out and len(selection) < self.count:  # for events that are handled one by one
+            return [_DECODE_ANY.decode(self.lines[i]) for i in selection]
         objects, self._handed_out = self.objects, True
         return objects if len(selection) == self.count else [objects[i] for i in selection]
 

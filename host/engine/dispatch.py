@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
 from trimtab.engine.batch import Batch, Events, InvalidRecordsError, SourceSpec, TimerEvents
+from trimtab.engine.breaker import OUTSIDE
 from trimtab.engine.flights import Flight, Flights
 from trimtab.engine.pending import Pending
 from trimtab.engine.result import BatchResult
@@ -19,6 +19,9 @@ from trimtab.engine.state import TIMER, DueTimer, StateRow, Transaction
 from trimtab.engine.steps import Active, Step, steps_of, without_invalid
 from trimtab.errors import Fault
 
+
+CIRCUIT_OPEN = "CircuitOpen"
+"""Name of the fault of events that a script did not get."""
 
 
 class Entering(Protocol):
@@ -37,6 +40,8 @@ class Dispatcher:
         self._flights = Flights(host.tasks)
         self._in_flight: Counter[int] = Counter()
         """Flights by the identity of the instance that they belong to."""
+        self._in_script: Counter[str] = Counter()
+        """Flights by the name of the script, whatever version."""
         self._pending: deque[Pending] = deque()
         self._watermarks: dict[str, int] = {}
 
@@ -70,6 +75,7 @@ class Dispatcher:
             result = pending.result()
             result.calls = self._host.resources.counted()
             result.next_due = 0 if self._is_due() else self._state.next_due()
+            result.breakers = dict(self._host.breakers.not_closed())
             result.awaits_watermark = any(map(self._state.awaits, self._sources))
             yield pending.batch, result
 
@@ -77,7 +83,9 @@ class Dispatcher:
         """See ``Engine.submit``."""
         if batch.timers:
             self._pending.append(pending := Pending(batch))
-            self._fire(pending, [msgspec.json.decode(line, type=DueTimer) for line in batch.data.split(b"\n")], entering)
+            self._fire(
+                pending, [msgspec.json.decode(line, type=DueTimer) for line in batch.data.split(b"\n")], entering
+            )
         else:
             self._run_batch(self._steps_of(batch), batch, entering)
 
@@ -117,22 +125,23 @@ class Dispatcher:
 
     def _fire(self, pending: Pending, due: Sequence[DueTimer], entering: Entering | None) -> None:
         """Have timers handled by the scripts that have set them; one by one where each is to be told."""
-        for _kind, some in groupby(due, key=_kind_of if entering is None else id):
-            timers = list(some)
-            active = self._active.get(timers[0].script)
+        for group in _groups(due, alone=entering is not None):
+            active = self._active.get(group[0].script)
             step = None if active is None else next((s for s in steps_of(active) if s.spec.timer), None)
-            if step is not None:
+            timers = [timer for timer in group if self._still_fires(pending, timer)]
+            if step is not None and timers:
                 events = TimerEvents(pending.batch, timers)
                 self._run(pending, step, events, range(events.count), entering)
 
     def _run(
-        self, pending: Pending, step: Step, events: Events, selection: Sequence[int], entering: Entering
+        self, pending: Pending, step: Step, events: Events, selection: Sequence[int], entering: Entering | None
     ) -> None:
         """Hand the selected events to one handler."""
         active = step.active
+        pending.begin(events)
         if entering is not None:
             entering(active.script.name, events.due(0) if isinstance(events, TimerEvents) else None)
-        if active.flies:
+        if active.flies or self._in_script[active.script.name]:  # also behind what another version has under way
             for index in selection:
                 self._launch(pending, step, events, index)
             return
@@ -140,9 +149,22 @@ class Dispatcher:
         if isinstance(events, TimerEvents):
             run.settled += [row for index in selection for row in self._drop(events.due(index))]
         ready = self._migrated(step, selection, run)
-        if ready:
-            active.instance.process(step.handler, events, ready, run)
+        self._process(step, ready, run)
         pending.add(step, run, len(selection))
+
+    def _process(self, step: Step, selection: Sequence[int], run: HandlerRun) -> None:
+        """Have a handler called for events, as far as its circuit breaker lets it."""
+        breaker = self._host.breakers.of(step.active.script.name)
+        while selection:
+            if not breaker.allows():
+                for index in selection:
+                    run.fail(index, _circuit_open(step.active.script.name))
+                return
+            tried = selection if breaker.state == "closed" else selection[:1]
+            step.active.instance.process(step.handler, run.events, tried, run)
+            failed = sum(run.faults[index].name in OUTSIDE for index in tried if index in run.faults)
+            breaker.record(len(tried) - failed, failed)
+            selection = selection[len(tried) :]
 
     def _new_run(self, step: Step, events: Events, settled: list[StateRow]) -> HandlerRun:
         script = step.active.script
@@ -156,33 +178,48 @@ class Dispatcher:
         """Let one event fly through one handler."""
         pending.flying += 1
         instance, script = step.active.instance, step.active.script.name
+        breaker = self._host.breakers.of(script)
         self._in_flight[id(instance)] += 1
+        self._in_script[script] += 1
         settled: list[StateRow] = []  # of all attempts
 
         def make_run() -> HandlerRun | None:
             run = self._new_run(step, events, settled)
             run.index = index
             if isinstance(events, TimerEvents) and not settled:
-                if not self._state.holds(events.due(index)):
+                if not self._still_fires(pending, events.due(index)):
                     return None
                 settled.extend(self._drop(events.due(index)))
-            self._migrated(step, [index], run)
+            if self._migrated(step, [index], run) and not breaker.allows():
+                run.fail(index, _circuit_open(script))
             return run
+
+        def tried(run: HandlerRun) -> None:
+            fault = run.faults.get(index)
+            if fault is None or fault.name != CIRCUIT_OPEN:
+                is_bad = fault is not None and fault.name in OUTSIDE
+                breaker.record(not is_bad, is_bad)
 
         def landed(flight: Flight) -> None:
             pending.flying -= 1
-            self._in_flight[id(instance)] -= 1
+            _subtract(self._in_flight, id(instance))
+            _subtract(self._in_script, script)
             if flight.run is not None:
                 pending.add(step, flight.run, 1, flight.attempts)
 
         keyed = isinstance(events, TimerEvents) or events.keys is not None or step.active.stateful
         order = (script, events.key_text(index)) if keyed else None
-        self._flights.submit(Flight(instance, step.handler, make_run, (id(instance), step.handler), order, landed))
+        gate = (id(instance), step.handler)
+        self._flights.submit(Flight(instance, step.handler, make_run, gate, order, tried, landed))
 
     # --- state ---
 
+    def _still_fires(self, pending: Pending, due: DueTimer) -> bool:
+        """Whether a timer was not cancelled by what came before; one that is replayed was dropped when it failed."""
+        return pending.batch.timers or self._state.holds(due)
+
     def _drop(self, due: DueTimer) -> list[StateRow]:
-        return self._state.drop(due.script, due.key, TIMER + due.name)
+        return self._state.drop(due.script, due.key, TIMER + due.name) if self._state.holds(due) else []
 
     def _is_due(self) -> bool:
         """Whether a timer of event time is due already: it was set for a time that has passed."""
@@ -211,10 +248,10 @@ class Dispatcher:
         states = [(transactions[key].items(), version) for key, version in left.items()]
         faults: dict[str, Fault] = {}
         for key, values in zip(left, active.instance.migrate(states), strict=True):
-            if isinstance(values, Fault):
-                faults[key] = values
+            fault = values if isinstance(values, Fault) else _replaced(transactions[key], values, script)
+            if fault is not None:
+                faults[key] = fault
             else:
-                transactions[key].replace(values)
                 run.settled.extend(transactions[key].rows())
         return faults
 
@@ -236,6 +273,44 @@ class Dispatcher:
         ]
 
 
+def _groups(due: Sequence[DueTimer], *, alone: bool) -> Iterator[list[DueTimer]]:
+    """Split timers, in their order, into those that are handled together: one a key, as it may cancel the next."""
+    group: list[DueTimer] = []
+    keys: set[str] = set()
+    for each in due:
+        if group and (alone or _kind_of(each) != _kind_of(group[0]) or each.key in keys):
+            yield group
+            group, keys = [], set()
+        group.append(each)
+        keys.add(each.key)
+    if group:
+        yield group
+
+
+def _circuit_open(script: str) -> Fault:
+    return Fault(
+        CIRCUIT_OPEN,
+        "expected what the script calls to answer in time, got too many failures of late; its events are dead letters "
+        f"until one of them succeeds; then: trimtab dead-letters replay --script {script}",
+        script,
+    )
+
+
 def _kind_of(due: DueTimer) -> object:
-    """Timers with the same are handled together."""
     return due.script, due.timer.source, due.timer.time
+
+
+def _replaced(transaction: Transaction, values: dict[str, Any], script: str) -> Fault | None:
+    """Store what ``migrate`` has returned. Returns why that cannot be."""
+    try:
+        transaction.replace(values)
+    except (TypeError, ValueError, RecursionError) as error:
+        transaction.undo()
+        return Fault(type(error).__name__, f"migrate: {error}", script)
+    return None
+
+
+def _subtract(counter: Counter[Any], key: object) -> None:
+    counter[key] -= 1
+    if not counter[key]:
+        del counter[key]

@@ -132,6 +132,7 @@ class Engine:
         kept = list(self._active.values())
         for name in candidate.loaded:
             self._host.state.watch_timers(name)
+            self._host.breakers.forget(name)
         self._active.update(candidate.loaded)
         self._files, self.generation = candidate.files, plan.generation
         self._host.resources.commit()

@@ -8,13 +8,12 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from trimtab.engine.deadlines import Deadlines
 from trimtab.engine.run import HandlerRun
 from trimtab.engine.script import HandlerSpec, Tasks
 from trimtab.errors import Fault
 
 if TYPE_CHECKING:
-    from asyncio import TimerHandle
-
     from trimtab.api import ScriptInstance
 
 
@@ -30,11 +29,12 @@ class Flight:
     """Flights of one gate share the handler's limit."""
     order: Hashable | None
     """Flights with the same order come one after the other; None: in any order."""
+    tried: Callable[[HandlerRun], None]
+    """Told what became of each attempt."""
     landed: Callable[[Flight], None]
     """Told once, when it is done for good."""
     run: HandlerRun | None = None
     attempts: int = 0
-    deadline: TimerHandle | None = None
 
     @property
     def spec(self) -> HandlerSpec:
@@ -46,6 +46,12 @@ class Flight:
 class _Gate:
     flying: int = 0
     waiting: deque[Flight] = field(default_factory=deque)
+
+
+def waited_too_long(seconds: float, place: tuple[str, int] | None) -> Fault:
+    """Return the fault of what was still waiting when its time was up. ``place``: file and line where it waited."""
+    message = f"expected to end within {seconds:g} s, was still waiting; do less at once or ask for a longer timeout"
+    return Fault("TimeLimitExceeded", message, *(place or ()))
 
 
 class Flights:
@@ -60,6 +66,7 @@ class Flights:
         self._gates: dict[Hashable, _Gate] = {}
         self._next: deque[Flight] = deque()
         self._starting = False
+        self._deadlines = Deadlines(tasks, self._expire)
 
     def submit(self, flight: Flight) -> None:
         """Start a flight, now or when it is its turn."""
@@ -106,31 +113,26 @@ class Flights:
         if run.faults:
             self._done(flight, run)
         elif spec.asynchronous:
-            flight.deadline = self._tasks.loop.call_later(spec.timeout, self._expire, flight, run)
+            self._deadlines.start(flight, spec.timeout)
             flight.instance.start(flight.handler, run, lambda: self._done(flight, run))
         else:
             flight.instance.process(flight.handler, run.events, [run.index], run)
             self._done(flight, run)
 
-    def _expire(self, flight: Flight, run: HandlerRun) -> None:
-        flight.deadline = None
-        flight.instance.cancel(run)
-        limit = flight.spec.timeout
-        run.fail(
-            run.index,
-            Fault(
-                "TimeLimitExceeded",
-                f"expected to end within {limit:g} s, was still waiting; do less at once or ask for a longer timeout",
-            ),
-        )
+    def _expire(self, flight: Flight) -> None:
+        run = flight.run
+        if run is None:
+            return
+        place = flight.instance.cancel(run)
+        run.fail(run.index, waited_too_long(flight.spec.timeout, place))
         self._done(flight, run)
 
     def _done(self, flight: Flight, run: HandlerRun) -> None:
-        if flight.run is not run:
+        if run.ended:
             return
-        if flight.deadline is not None:
-            flight.deadline.cancel()
-            flight.deadline = None
+        run.ended = True
+        self._deadlines.stop(flight)
+        flight.tried(run)
         if run.faults and flight.attempts < flight.spec.attempts:
             self._leave_gate(flight)
             pause = random.uniform(0, flight.spec.backoff * 2 ** (flight.attempts - 1))

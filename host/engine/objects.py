@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from functools import partial, wraps
 from typing import Any, ClassVar
@@ -99,7 +99,10 @@ class Scope(ScriptObject):
 
 
 class Pages(ScriptObject):
-    """Many values, read page by page: iterable in every language; ``toArray()`` reads them all. Read once."""
+    """Many values, read page by page: iterable in every language; ``toArray()`` reads them all. Read once.
+
+    In an asynchronous handler, they are iterated with ``async for`` (``for await``).
+    """
 
     methods = frozenset({"to_array", "close"})
     outside = frozenset({"to_array", "next_page"})
@@ -114,9 +117,23 @@ class Pages(ScriptObject):
 
     def __iter__(self) -> Iterator[Any]:
         """Yield every value; closes at the end and when the loop is left."""
+        if call_outside.get() is not None:
+            raise TypeError("expected `async for` in an asynchronous handler, got `for`; or: await it.to_array()")
         try:
             while page := self.next_page():
                 yield from page
+        finally:
+            self.close()
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        """Do the same in an asynchronous handler, where each page is awaited."""
+        make = call_outside.get()
+        if make is None:
+            raise TypeError("expected `for` outside of an asynchronous handler, got `async for`")
+        try:
+            while page := await make(self.next_page):
+                for value in page:
+                    yield value
         finally:
             self.close()
 

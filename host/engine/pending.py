@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from trimtab.engine.batch import Batch
+from trimtab.engine.batch import Batch, Events
 from trimtab.engine.result import BatchResult, FailedEvent, ScriptCount, merge
 from trimtab.engine.run import HandlerRun
 from trimtab.engine.state import StateRow
@@ -19,8 +19,8 @@ class Pending:
         self.max_timestamp: int | None = None
         self.failed: list[FailedEvent] = []
         self.flying = 0
-        self._event_runs: list[HandlerRun] = []
-        self._timer_runs: list[HandlerRun] = []
+        self._groups: dict[int, tuple[Events, list[HandlerRun]]] = {}
+        """By the identity of the events, which lasts as long as they are kept here."""
         self._scripts: dict[str, ScriptCount] = {}
         self._changes: list[StateRow] = []
 
@@ -29,6 +29,10 @@ class Pending:
         """Whether nothing of it is under way any more."""
         return not self.flying
 
+    def begin(self, events: Events) -> None:
+        """Take note of events that handlers get: what comes of them follows what came of those before."""
+        self._groups.setdefault(id(events), (events, []))
+
     def change(self, rows: Iterable[StateRow]) -> None:
         """Take note of what is different in the state."""
         self._changes.extend(rows)
@@ -36,7 +40,7 @@ class Pending:
     def add(self, step: Step, run: HandlerRun, handled: int, tries: int = 1) -> None:
         """Take what a handler has recorded for ``handled`` events."""
         script = step.active.script
-        (self._timer_runs if step.spec.timer else self._event_runs).append(run)
+        self._groups[id(run.events)][1].append(run)
         self._changes.extend(run.changes())
         count = self._scripts.setdefault(script.name, ScriptCount(0, 0, []))
         count.handled += handled - len(run.faults)
@@ -50,5 +54,5 @@ class Pending:
 
     def result(self) -> BatchResult:
         """Return what came out of it."""
-        emitted = merge(self._event_runs, self._timer_runs)
+        emitted = merge(*(runs for _events, runs in self._groups.values()))
         return BatchResult(emitted, self.failed, self._scripts, self.max_timestamp, changes=self._changes)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from trimtab.artifacts.names import artifact_name, nearest
+from trimtab.engine.breaker import Breakers
 from trimtab.engine.calls import Call, CallCount
 from trimtab.errors import CallError, Fault
 
@@ -39,6 +40,8 @@ class _Declared:
     options: msgspec.Struct
     _create: Callable[[], Resource]
     _made: dict[None, Resource] = field(default_factory=dict)
+    is_for_many: bool = False
+    """It stands for many outside systems: one that fails says nothing of the others."""
     _users: set[int] = field(default_factory=set)
     """The calls that are under way."""
     _ended: bool = False
@@ -98,11 +101,14 @@ class Resources:
         folder: Path,
         clock: Callable[[], int],
         rehearse: Callable[[Call], None] | None = None,
+        breakers: Breakers | None = None,
     ) -> None:
         self._kinds = kinds
         self._folder = folder
         self._clock = clock
         self._rehearse = rehearse
+        self.breakers = Breakers() if breakers is None else breakers
+        """Of the resources."""
         self._running: dict[str, _Declared] = {}
         self._candidates: dict[str, _Declared] | None = None
         self._retired: dict[str, list[_Declared]] = {}
@@ -137,9 +143,32 @@ class Resources:
             return self._timed(call, work, own)
         used = self._enter(call)
         try:
-            return self._timed(call, work, used.resource)
+            return self._guarded(call, work, used)
         finally:
             used.leave(id(call))
+
+    def _guarded(self, call: Call, work: Callable[[Any], Result], used: _Declared) -> Result:
+        """Make a call, unless too many of the last ones to this resource have failed."""
+        if used.is_for_many:
+            return self._timed(call, work, used.resource)
+        breaker = self.breakers.of(call.resource)
+        if not breaker.allows():
+            raise CallError(
+                "CircuitOpenError",
+                f"{call.resource}: expected an outside system that answers, got too many failures of late; it is left "
+                "alone for some seconds and then tried again",
+                retryable=True,
+            )
+        is_bad = True
+        try:
+            result = self._timed(call, work, used.resource)
+            is_bad = False
+            return result
+        except Exception as error:
+            is_bad = isinstance(error, CallError) and error.retryable
+            raise
+        finally:
+            breaker.record(not is_bad, is_bad)
 
     def _enter(self, call: Call) -> _Declared:
         while not (found := self._find(call.resource)).enter(id(call)):
@@ -252,6 +281,7 @@ class Resources:
     def _retire(self, resources: Mapping[str, _Declared], kept: Mapping[str, _Declared]) -> None:
         for name, declared in list(resources.items()):
             if kept.get(name) is not declared:
+                self.breakers.forget(name)
                 self._retired.setdefault(name, []).append(declared)
 
     def _there(self) -> dict[str, _Declared]:
@@ -276,9 +306,11 @@ class Resources:
         raise self._undeclared(name, kind, rest)
 
     def _declare(self, name: str, given: Mapping[str, Any], *, made: bool) -> _Declared:
-        kind = self._kinds[name.partition(".")[0]]
+        kind_name, _, rest = name.partition(".")
+        kind = self._kinds[kind_name]
         options = msgspec.convert(given, kind.options)
-        declared = _Declared(options, partial(kind.create, options, name, self._folder))
+        make = partial(kind.create, options, name, self._folder)
+        declared = _Declared(options, make, is_for_many=rest in kind.implied)
         if made:
             declared.make_now()
         return declared

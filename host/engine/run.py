@@ -45,6 +45,8 @@ class HandlerRun:
     """By event index."""
     samples: list[int] = field(default_factory=list)
     """Nanoseconds that some of the events took, picked evenly."""
+    ended: bool = False
+    """The event of an asynchronous handler is over: nothing that is still done for it counts."""
     _transactions: list[tuple[int, Transaction]] = field(default_factory=list)
     """What events have done to the state, with their indexes, in the order in which they were handled."""
 
@@ -109,10 +111,10 @@ class Hand:
     def current(self, what: str) -> HandlerRun:
         """Return the run with the event in hand as its ``index``. Raises ``RuntimeError`` while there is none."""
         run = self.run or in_flight.get()
-        if run is None:
+        if run is None or run.ended:
             raise RuntimeError(
                 f"expected {what} while a handler handles an event, got a call outside of one; "
-                "call it in the handler, not in open(), close() or at the top level"
+                "call it in the handler and before it ends, not in open(), close() or at the top level"
             )
         return run
 

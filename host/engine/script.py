@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
 
+from trimtab.engine.breaker import Breakers
 from trimtab.engine.resources import Resources
 from trimtab.engine.run import Hand
 from trimtab.engine.state import StateStore
@@ -168,3 +169,5 @@ class ScriptHost:
     state: StateStore = field(default_factory=StateStore)
     hand: Hand = field(default_factory=Hand)
     tasks: Tasks = field(default_factory=NoTasks)
+    breakers: Breakers = field(default_factory=Breakers)
+    """Of scripts, and of resources."""

@@ -18,6 +18,8 @@ VERSION = "\0version"
 """Name of the value that says which version of the script has written the others last."""
 TIMER = "\0timer:"
 """How the names of values begin that are timers."""
+SLACK = 1024
+"""Notes about values that are gone are kept until there are that many beside as many as there are others."""
 DEFAULT_VALUE_LIMIT = 256 << 10
 """Bytes that one value may take as JSON."""
 
@@ -80,6 +82,45 @@ class DueTimer(msgspec.Struct, frozen=True):
 _decode_timer = msgspec.json.Decoder(Timer).decode
 
 
+Place = tuple[str, str, str]
+"""Script, key and name of a value."""
+
+
+class _Alarms:
+    """When to look at values again: at the time that is noted, or before. One note a value, however often it is set."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[int, Place]] = []
+        self._noted: dict[Place, int] = {}
+
+    @property
+    def next(self) -> int | None:
+        """When there is something to look at."""
+        return self._heap[0][0] if self._heap else None
+
+    def note(self, at: int, place: Place) -> None:
+        """Look at a value at a time, unless it is looked at before."""
+        known = self._noted.get(place)
+        if known is None or at < known:
+            self._noted[place] = at
+            heapq.heappush(self._heap, (at, place))
+
+    def forget(self, place: Place) -> None:
+        """There is no such value any more."""
+        self._noted.pop(place, None)
+        if len(self._heap) > 2 * len(self._noted) + SLACK:
+            self._heap = [(at, noted) for noted, at in self._noted.items()]
+            heapq.heapify(self._heap)
+
+    def taken(self, until: int) -> Iterator[Place]:
+        """Yield what to look at by a time, each once; it may be noted again meanwhile."""
+        while self._heap and self._heap[0][0] <= until:
+            at, place = heapq.heappop(self._heap)
+            if self._noted.get(place) == at:  # else it was noted for an earlier time later on
+                del self._noted[place]
+                yield place
+
+
 class StateStore:
     """The state of all scripts for the keys of one lane. ``most``: bytes that one value may take as JSON.
 
@@ -91,9 +132,9 @@ class StateStore:
         self.now = 0
         self._scripts: dict[str, dict[str, Values]] = {}
         self._clears: Counter[str] = Counter()
-        self._expiring: list[tuple[int, str, str, str]] = []
-        self._timers: list[tuple[int, str, str, str]] = []  # in processing time
-        self._event_timers: dict[str, list[tuple[int, str, str, str]]] = {}  # by source
+        self._expiring = _Alarms()
+        self._timers = _Alarms()  # in processing time
+        self._event_timers: dict[str, _Alarms] = {}  # by source
 
     def load(self, rows: Iterable[StateRow]) -> None:
         """Take rows over what is there, in their order."""
@@ -102,6 +143,7 @@ class StateStore:
                 self._scripts.pop(row.script, None)
             elif row.value is None:
                 self.values(row.script, row.key).pop(row.name, None)
+                self.let_go(row.script, row.key)
             else:
                 self.put(row.script, row.key, row.name, (row.value, row.expires))
 
@@ -112,53 +154,82 @@ class StateStore:
 
     def clears(self, script: str) -> int:
         """Return how often the state of a script was dropped."""
-        return self._clears[script]
+        return self._clears.get(script, 0)
 
     # --- one key ---
 
     def values(self, script: str, key: str) -> Values:
-        """Return what is stored for a script and key; made when it is first asked for."""
-        return self._scripts.setdefault(script, {}).setdefault(key, {})
+        """Return what is stored for a script and key. Where that is nothing, it counts once it is kept."""
+        keys = self._scripts.get(script)
+        values = None if keys is None else keys.get(key)
+        return {} if values is None else values
+
+    def keep(self, script: str, key: str, values: Values) -> None:
+        """Store the values of a key."""
+        self._scripts.setdefault(script, {})[key] = values
+
+    def let_go(self, script: str, key: str) -> None:
+        """Forget a key that has nothing."""
+        if not self.values(script, key):
+            self._scripts.get(script, {}).pop(key, None)
+
+    def tidy(self, script: str, key: str) -> list[StateRow]:
+        """Forget who has written a key that has no values; return the rows that say so."""
+        values = self.values(script, key)
+        gone = values.keys() == {VERSION}
+        if gone:
+            del values[VERSION]
+        self.let_go(script, key)
+        return [StateRow(script, key, VERSION, None)] if gone else []
 
     def version(self, script: str, key: str) -> str | None:
         """Return which version has written a key's state, or None where there is none."""
-        stored = self._scripts.get(script, {}).get(key, {}).get(VERSION)
+        stored = self._stored(script, key, VERSION)
         return None if stored is None else str(_decode(stored[0]))
 
     def put(self, script: str, key: str, name: str, stored: Stored) -> None:
         """Store a value as it is."""
-        self.values(script, key)[name] = stored
+        values = self.values(script, key)
+        values[name] = stored
+        self.keep(script, key, values)
         self.watch(script, key, name, stored)
 
     def watch(self, script: str, key: str, name: str, stored: Stored) -> None:
         """Take note of when a stored value is due."""
         value, expires = stored
         if expires is not None:
-            heapq.heappush(self._expiring, (expires, script, key, name))
+            self._expiring.note(expires, (script, key, name))
         if name.startswith(TIMER):
             timer = _decode_timer(value)
-            heap = self._event_timers.setdefault(timer.source, []) if timer.time == "event" else self._timers
-            heapq.heappush(heap, (timer.at, script, key, name))
+            self._alarms(timer).note(timer.at, (script, key, name))
+
+    def unwatch(self, script: str, key: str, name: str, stored: Stored) -> None:
+        """Take note that a stored value is gone."""
+        value, expires = stored
+        if expires is not None:
+            self._expiring.forget((script, key, name))
+        if name.startswith(TIMER):
+            self._alarms(_decode_timer(value)).forget((script, key, name))
 
     # --- what is due ---
 
     def next_due(self) -> int | None:
-        """Return the processing time at which a timer or an expiry is due next, in ms."""
-        return min((heap[0][0] for heap in (self._timers, self._expiring) if heap), default=None)
+        """Return the processing time at which a timer or an expiry may be due next, in ms."""
+        return min((at for at in (self._timers.next, self._expiring.next) if at is not None), default=None)
 
     def awaits(self, source: str) -> bool:
-        """Whether a timer waits for the watermark of a source."""
-        return bool(self._event_timers.get(source))
+        """Whether a timer may wait for the watermark of a source."""
+        return source in self._event_timers and self._event_timers[source].next is not None
 
     def is_due(self, source: str, watermark: int) -> bool:
         """Whether a timer for the watermark of a source may be due."""
-        heap = self._event_timers.get(source)
-        return bool(heap) and heap[0][0] <= watermark
+        alarms = self._event_timers.get(source)
+        return alarms is not None and alarms.next is not None and alarms.next <= watermark
 
     def holds(self, due: DueTimer) -> bool:
-        """Whether a timer was neither cancelled nor set to another time since it was found to be due."""
+        """Whether a timer was neither cancelled nor set anew since it was found to be due."""
         stored = self._stored(due.script, due.key, TIMER + due.name)
-        return stored is not None and _decode_timer(stored[0]).at == due.timer.at
+        return stored is not None and _decode_timer(stored[0]) == due.timer
 
     def watch_timers(self, script: str) -> None:
         """Take note of all timers of a script again: there is somebody who handles them now."""
@@ -169,44 +240,44 @@ class StateStore:
 
     def take_expired(self) -> Iterator[StateRow]:
         """Drop what has expired by now; yield what is gone."""
-        while self._expiring and self._expiring[0][0] <= self.now:
-            _at, script, key, name = heapq.heappop(self._expiring)
-            stored = self._stored(script, key, name)
-            if stored is not None and stored[1] is not None and stored[1] <= self.now:
-                yield from self.drop(script, key, name)
+        for place in self._expiring.taken(self.now):
+            stored = self._stored(*place)
+            if stored is None or stored[1] is None:
+                continue
+            if stored[1] <= self.now:
+                yield from self.drop(*place)
+            else:
+                self._expiring.note(stored[1], place)
 
     def take_due(self, watermarks: Mapping[str, int]) -> list[DueTimer]:
         """Return the timers that are due, in the order of their times. Each stays stored until it is dropped."""
         due = list(self._taken(self._timers, self.now))
         for source, watermark in watermarks.items():
-            due.extend(self._taken(self._event_timers.get(source, []), watermark))
+            if source in self._event_timers:
+                due.extend(self._taken(self._event_timers[source], watermark))
         return sorted(due, key=lambda each: each.timer.at)
 
     def drop(self, script: str, key: str, name: str) -> list[StateRow]:
         """Drop one value; return the rows that say so."""
-        values = self.values(script, key)
-        values.pop(name, None)
-        return [StateRow(script, key, name, None), *self.attach(script, key, values)]
-
-    def attach(self, script: str, key: str, values: Values) -> list[StateRow]:
-        """Keep the values of a key, or let go of a key that has none; return the rows that say so."""
-        keys = self._scripts.setdefault(script, {})
-        if values.keys() - {VERSION}:
-            keys[key] = values
-            return []
-        keys.pop(key, None)
-        return [StateRow(script, key, VERSION, None)] if values.pop(VERSION, None) else []
+        self.values(script, key).pop(name, None)
+        return [StateRow(script, key, name, None), *self.tidy(script, key)]
 
     def _stored(self, script: str, key: str, name: str) -> Stored | None:
-        return self._scripts.get(script, {}).get(key, {}).get(name)
+        return self.values(script, key).get(name)
 
-    def _taken(self, heap: list[tuple[int, str, str, str]], until: int) -> Iterator[DueTimer]:
-        while heap and heap[0][0] <= until:
-            at, script, key, name = heapq.heappop(heap)
+    def _taken(self, alarms: _Alarms, until: int) -> Iterator[DueTimer]:
+        for script, key, name in alarms.taken(until):
             stored = self._stored(script, key, name)
             timer = None if stored is None else _decode_timer(stored[0])
-            if timer is not None and timer.at == at:  # else it was set to another time, or cancelled
+            if stored is None or timer is None:
+                continue
+            if alarms is self._alarms(timer) and timer.at <= until:
                 yield DueTimer(script, key, name.removeprefix(TIMER), timer)
+            else:  # it was set to another time
+                self.watch(script, key, name, stored)
+
+    def _alarms(self, timer: Timer) -> _Alarms:
+        return self._event_timers.setdefault(timer.source, _Alarms()) if timer.time == "event" else self._timers
 
 
 class Transaction:
@@ -259,9 +330,7 @@ class Transaction:
 
     def set_timer(self, name: str, timer: Timer) -> None:
         """Set a timer, in the place of one of the same name."""
-        stored: Stored = (self._json(name, timer), None)
-        self._write(TIMER + name, stored)
-        self._store.watch(self._script, self._key, TIMER + name, stored)
+        self._write(TIMER + name, (self._json(name, timer), None))
 
     def cancel_timer(self, name: str) -> bool:
         """Cancel a timer; returns whether there was one."""
@@ -277,43 +346,62 @@ class Transaction:
         for name, value in values.items():
             old = self._live(_named(name))
             self._write(name, (self._json(name, value), None if old is None else old[1]))
-        self._write(VERSION, (self._version, None))
+        self._sign()
 
     def rows(self) -> Iterator[StateRow]:
         """Yield what is different now: nothing where all state of the script was dropped meanwhile."""
-        if self._store.clears(self._script) != self._clears:
+        if not self._before or self._is_cleared:
             return
-        gone = self._store.attach(self._script, self._key, self._values)
+        gone = self._store.tidy(self._script, self._key)
+        values = self._store.values(self._script, self._key)
         for name in self._before:
-            value, expires = self._values.get(name, (None, None))
+            value, expires = values.get(name, (None, None))
             yield StateRow(self._script, self._key, name, value, expires)
         yield from gone
 
     def undo(self) -> None:
         """Put everything back."""
+        if not self._before or self._is_cleared:
+            return
+        self._keep()
         for name, stored in self._before.items():
-            if stored is None:
-                self._values.pop(name, None)
-            else:
-                self._values[name] = stored
-                self._store.watch(self._script, self._key, name, stored)
+            self._put(name, stored)
         self._before.clear()
+        self._store.let_go(self._script, self._key)
+
+    @property
+    def _is_cleared(self) -> bool:
+        """Whether all state of the script was dropped meanwhile: then nothing counts that is done here."""
+        return self._store.clears(self._script) != self._clears
+
+    def _keep(self) -> None:
+        if not self._values and not self._is_cleared:
+            # There was nothing, or nothing was left: the store does not hold these values.
+            self._store.keep(self._script, self._key, self._values)
+
+    def _sign(self) -> None:
+        """Note which version has written."""
+        current = self._values.get(VERSION)
+        if current is None or current[0] != self._version:
+            self._before.setdefault(VERSION, current)
+            self._values[VERSION] = (self._version, None)
 
     def _live(self, name: str) -> Stored | None:
         stored = self._values.get(name)
         return None if stored is None or (stored[1] is not None and stored[1] <= self._store.now) else stored
 
     def _write(self, name: str, stored: Stored | None) -> None:
-        if not self._before and self._values.get(VERSION, (None,))[0] != self._version:
-            self._before[VERSION] = self._values.get(VERSION)
-            self._values[VERSION] = (self._version, None)
+        self._keep()
+        self._sign()
         self._before.setdefault(name, self._values.get(name))
-        if stored is None:
-            self._values.pop(name, None)
-        else:
+        self._put(name, stored)
+
+    def _put(self, name: str, stored: Stored | None) -> None:
+        if stored is not None:
             self._values[name] = stored
-            if stored[1] is not None:
-                self._store.watch(self._script, self._key, name, stored)
+            self._store.watch(self._script, self._key, name, stored)
+        elif (gone := self._values.pop(name, None)) is not None:
+            self._store.unwatch(self._script, self._key, name, gone)
 
     def _json(self, name: str, value: Any) -> bytes:
         try:

@@ -12,12 +12,12 @@ class ExpressionError(TrimtabError):
     """
 
     def __init__(self, message: str, source: str, offset: int) -> None:
-        self.message = message
+        self.message = message.encode(errors="backslashreplace").decode()  # it may quote lone surrogates
         self.source = source
         self.line = source.count("\n", 0, offset) + 1
         self.column = offset - source.rfind("\n", 0, offset)
         place = f"column {self.column}" if self.line == 1 else f"line {self.line}, column {self.column}"
-        super().__init__(f"{place}: {message}")
+        super().__init__(f"{place}: {self.message}")
 
 
 class EvaluationError(TrimtabError):

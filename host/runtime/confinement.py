@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 
 from trimtab.api import CallError
-from trimtab.config import Config, Kinds
+from trimtab.artifacts.names import artifact_name
+from trimtab.config import Config, Kinds, expand
 from trimtab.engine.engine import Plan
 from trimtab.engine.reach import ANYWHERE, Reach
 from trimtab.errors import ConfigurationError, Problem
@@ -45,7 +46,8 @@ class Confinement:
         with suppress(OSError):  # without it, what it would hold is computed again
             cache.mkdir(exist_ok=True)
         scripts = {str(path) for root in self._config.scripts for path in (root, root / "node_modules")}
-        own = Reach(reads=frozenset(scripts), writes=frozenset({str(cache)}))
+        own = Reach(reads=frozenset(scripts), writes=frozenset({str(cache)})) | self._config.files
+        own |= declared_reach(configured_resources(self._config), self._kinds, self._config.folder)
         return own | ANYWHERE if self._config.confined is False else own
 
     def _needs(self, plan: Plan) -> Reach:
@@ -56,6 +58,11 @@ class Confinement:
                 engine = suffixes.get(Path(name).suffix)
                 needs |= engine.reaches(name, source) if engine else Reach()
         return needs
+
+
+def configured_resources(config: Config) -> dict[str, dict[str, Any]]:
+    """Return the options of the resources of a configuration, by name, with the environment variables put in."""
+    return {name: expand(source, artifact_name(name)) for name, source in config.resources.items()}
 
 
 def declared_reach(resources: Mapping[str, Mapping[str, Any] | None], kinds: Kinds, folder: Path) -> Reach:

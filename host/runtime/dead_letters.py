@@ -52,12 +52,15 @@ _COLUMNS = (
     "kind, source, partition, position, event_id, key, script, version, generation, fault, at, tries, sink, payload"
 )
 
-_INSERT = f"""
-insert into letters ({_COLUMNS}) values ({", ".join("?" * 14)})
+_INSERT = f"insert into letters ({_COLUMNS}) values "
+_PLACES = f"({', '.join('?' * 14)})"
+_AGAIN = """
 on conflict (event_id, kind, ifnull(script, '')) where event_id <> '' and kind <> 'sink' do update set
     version = excluded.version, generation = excluded.generation, fault = excluded.fault, at = excluded.at,
     tries = tries + excluded.tries, payload = excluded.payload
-"""  # noqa: S608 - only constants
+"""
+_AT_ONCE = 200
+"""Letters in one statement. Beside a busy event loop Python waits for its turn behind each statement."""
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,7 +141,10 @@ class DeadLetters:
     def add_many(self, letters: Sequence[DeadLetter]) -> None:
         """Keep letters, all or none. Their ``id`` is ignored."""
         with self._transaction() as db:
-            db.executemany(_INSERT, [_row(letter) for letter in letters])
+            for start in range(0, len(letters), _AT_ONCE):
+                part = letters[start : start + _AT_ONCE]
+                places = ", ".join([_PLACES] * len(part))
+                db.execute(f"{_INSERT} {places} {_AGAIN}", [value for letter in part for value in _row(letter)])
 
     def list(self, filters: Filters = ALL, *, limit: int = 100, after: int = 0) -> list[DeadLetter]:
         """Return up to ``limit`` matching letters with an id above ``after``, in the order of their ids."""

@@ -201,13 +201,15 @@ class Journal:
         """The records of one row, but for the first ones."""
         if lengths is None:
             rest = data.split(b"\n", skip)[skip]
-            yield Records(rest, positions=range(first + skip, first + count), partition=self.identity)
+            end = first + count
+            yield Records(rest, positions=range(first + skip, end), partition=self.identity, end=end)
             return
         ends = list(accumulate(array("I", lengths)))
         for index in range(skip, count):
             number = first + index
             start = ends[index - 1] if index else 0
-            yield Records(data[start : ends[index]], positions=range(number, number + 1), partition=self.identity)
+            record, end = data[start : ends[index]], number + 1
+            yield Records(record, positions=range(number, end), partition=self.identity, end=end)
 
 
 def _settle(appends: Sequence[_Append], writing: asyncio.Future[list[int]]) -> None:

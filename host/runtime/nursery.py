@@ -17,6 +17,7 @@ import select
 import signal
 import socket
 import sys
+import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from typing import NoReturn
@@ -64,11 +65,13 @@ def main() -> None:
         with suppress(ImportError):  # making the resource says what is missing
             importlib.import_module(module)
     confinement.preload()
-    own = own_places()
-    gc.collect()
-    gc.freeze()  # pages with frozen objects stay shared with the workers
-    gc.set_threshold(*COLLECT)
-    _Nursery(control, setup, plugins, own).run()
+    with tempfile.TemporaryDirectory(prefix="trimtab-", ignore_cleanup_errors=True) as temporary:
+        os.environ["TMPDIR"] = tempfile.tempdir = temporary
+        own = own_places() | Reach(writes=frozenset({temporary}))
+        gc.collect()
+        gc.freeze()  # pages with frozen objects stay shared with the workers
+        gc.set_threshold(*COLLECT)
+        _Nursery(control, setup, plugins, own).run()
 
 
 class _Nursery:
@@ -90,7 +93,7 @@ class _Nursery:
                     self._reap()
                 if self._control.fileno() in ready and not self._fork_next((woken, wake)):
                     return
-        except BrokenPipeError:
+        except (BrokenPipeError, ConnectionResetError):
             return
         finally:
             for pid in self._workers:
@@ -150,7 +153,8 @@ def _told(sock: socket.socket) -> Reach | None:
     header = sock.recv(HEADER.size, socket.MSG_WAITALL)
     if not header:
         raise BrokenPipeError
-    body = sock.recv(*HEADER.unpack(header), socket.MSG_WAITALL)
+    (length,) = HEADER.unpack(header)
+    body = sock.recv(length, socket.MSG_WAITALL)
     return msgspec.msgpack.decode(body, type=Reach | None)
 
 

@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import sys
-import tempfile
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
@@ -25,7 +24,7 @@ _decode_news: msgspec.json.Decoder[Born | Ended] = msgspec.json.Decoder(Born | E
 _FRAMES_BUFFERED = 1 << 20
 _PASSED_ON = frozenset(
     (
-        *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TZDIR"),
+        *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "TMPDIR", "LANG", "LANGUAGE", "TZ", "TZDIR"),
         *("VIRTUAL_ENV", "LD_LIBRARY_PATH", "JAVA_HOME", "SSL_CERT_FILE", "SSL_CERT_DIR"),
     )
 )
@@ -131,7 +130,6 @@ class NurseryProcess:
         """Done when the nursery itself has ended, which nobody asked it to."""
 
     async def __aenter__(self) -> NurseryProcess:
-        self._temporary = tempfile.TemporaryDirectory(prefix="trimtab-", ignore_cleanup_errors=True)
         ours, theirs = socket.socketpair()
         with theirs:
             # -P: what lies in the folder where the host was started is no module of ours.
@@ -140,7 +138,7 @@ class NurseryProcess:
                 *command,
                 msgspec.json.encode(self._setup).decode(),
                 pass_fds=[theirs.fileno()],
-                env=environment(os.environ) | {"TMPDIR": self._temporary.name},
+                env=environment(os.environ),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=sys.stderr.fileno(),  # what a script prints must not end up among a sink's values
             )
@@ -160,7 +158,6 @@ class NurseryProcess:
             self._process.kill()
             await self._process.wait()
         await self._listener
-        self._temporary.cleanup()
 
     @property
     def pid(self) -> int:
@@ -168,8 +165,9 @@ class NurseryProcess:
         return self._process.pid
 
     async def start(self, role: bytes, reach: Reach | None = None) -> Worker:
-        """Fork a worker that is confined to what it may ``reach``, and to temporary files of this nursery's; None: not
-        at all. Raises :class:`LaneDied` when the nursery is gone.
+        """Fork a worker that is confined to what it may ``reach`` and what every worker needs; None: not at all.
+
+        Raises :class:`LaneDied` when the nursery is gone.
         """
         if self.ended.done():
             raise LaneDied("the nursery process is gone: no lane can be started")
@@ -186,15 +184,11 @@ class NurseryProcess:
         finally:
             os.close(beat)
         with suppress(ConnectionError):  # it has ended already, and whoever listens will hear it
-            ours.sendall(self._told(reach))
+            ours.sendall(wire.encode(reach))
         ours.setblocking(False)
         reader, loop = _Reader(ours), asyncio.get_running_loop()
         transport, protocol = await loop.create_unix_connection(lambda: asyncio.StreamReaderProtocol(reader), sock=ours)
         return Worker(pid, reader, asyncio.StreamWriter(transport, protocol, reader, loop), heard, ended, reach)
-
-    def _told(self, reach: Reach | None) -> bytes:
-        temporary = Reach(writes=frozenset({self._temporary.name}))
-        return wire.encode(None if reach is None else reach | temporary)
 
     async def _fork(self, role: bytes, descriptors: list[int]) -> _Birth:
         birth: asyncio.Future[_Birth] = asyncio.get_running_loop().create_future()

@@ -19,6 +19,7 @@ class ScriptStats:
 
     handled: int = 0
     failed: int = 0
+    retried: int = 0
     samples: deque[int] = field(default_factory=lambda: deque(maxlen=RECENT))
     """Nanoseconds."""
 
@@ -26,6 +27,7 @@ class ScriptStats:
         """Count one batch."""
         self.handled += count.handled
         self.failed += count.failed
+        self.retried += count.retried
         self.samples.extend(count.samples)
 
     def percentile(self, share: float) -> float:

@@ -33,7 +33,7 @@ from trimtab.runtime.sinks import SinkWriter
 from trimtab.runtime.stats import CallStats, ScriptStats
 from trimtab.runtime.supervisor import Lane
 from trimtab.runtime.wire import Setup
-from trimtab.runtime.work import Work
+from trimtab.runtime.work import END_OF_TIME, Work
 
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute
@@ -41,8 +41,6 @@ if TYPE_CHECKING:
 REPORT_EVERY = 3.0
 TICK_SECONDS = 0.05
 """Seconds, both."""
-END_OF_TIME = (1 << 62) - 1
-"""The watermark of a source that has ended, in ms."""
 LANE_MEMORY = 512 << 20
 """Bytes that the scripts of one lane may take."""
 
@@ -104,6 +102,7 @@ class Stream:
             cache=str(config.state / "cache"),
             memory=LANE_MEMORY,
             confined=config.confined,
+            breaker=config.breaker,
             state_value=config.state_value,
             modules=sorted(config.modules),
         )
@@ -376,6 +375,11 @@ class Stream:
     def unrestored_because(self, name: str) -> Fault | None:
         """Why an artifact that runs could not be restored in some lane that was started anew, or None if it was."""
         return next((lane.unrestored[name] for lane in self.lanes if name in lane.unrestored), None)
+
+    def breaker(self, name: str) -> str:
+        """The state of the circuit breaker of a script or resource: of the lane where it is worst."""
+        states = {lane.breakers.get(name, "closed") for lane in self.lanes}
+        return next(state for state in ("open", "half-open", "closed") if state in states)
 
     def runs(self, script: str) -> bool:
         """Whether a script of this name runs."""

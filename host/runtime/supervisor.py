@@ -106,6 +106,8 @@ class Lane:
         """When a timer or an expiry is due in processing time, in ms."""
         self.awaits_watermark = False
         """Whether timers wait for event time."""
+        self.breakers: Mapping[str, str] = {}
+        """The circuit breakers that are not closed in its process, with their states."""
         self._told: dict[str, int] = {}
         """The watermarks that the process knows."""
         self._queue: deque[Work | Cut | Barrier] = deque()
@@ -408,6 +410,7 @@ class Lane:
         self._entered = None
         self.changes.add(result.changes)
         self.next_due, self.awaits_watermark = result.next_due, result.awaits_watermark
+        self.breakers = result.breakers
         self._unwritten += 1
         self._results.put_nowait((work, result))
         self._pump()

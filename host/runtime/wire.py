@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from trimtab.engine.batch import Batch, SourceSpec
+from trimtab.engine.breaker import BreakerSettings
 from trimtab.engine.engine import LoadedScript, Plan
 from trimtab.engine.result import BatchResult
 from trimtab.engine.state import DEFAULT_VALUE_LIMIT, DueTimer, StateRow
@@ -30,6 +31,7 @@ class Setup(msgspec.Struct):
     """Bytes that the scripts of one lane may take."""
     confined: bool | None
     """See :class:`ScriptHost`."""
+    breaker: BreakerSettings = BreakerSettings()
     state_value: int = DEFAULT_VALUE_LIMIT
     """Bytes that one value of the state may take as JSON."""
     modules: list[str] = []

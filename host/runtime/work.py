@@ -12,6 +12,9 @@ from trimtab.engine.batch import Batch
 from trimtab.engine.engine import Plan
 from trimtab.errors import Fault
 
+END_OF_TIME = (1 << 53) - 1
+"""The watermark of a source that has ended, in ms: the largest integer that JavaScript holds."""
+
 
 class Delivery:
     """What a source handed over at once: done when every batch that it became part of is done."""

@@ -11,6 +11,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any, cast
 
+from trimtab.engine.breaker import Breakers
 from trimtab.engine.engine import Engine
 from trimtab.engine.resources import Resources
 from trimtab.engine.script import LogEntry, ScriptHost
@@ -67,6 +68,7 @@ def make_host(setup: wire.Setup, plugins: Plugins, heartbeat: int, log: Callable
         with suppress(BlockingIOError):  # a full pipe says it well enough
             os.write(heartbeat, b".")
 
+    breakers = Breakers(setup.breaker, time.monotonic)
     return ScriptHost(
         sources=frozenset(setup.sources),
         sinks=frozenset(setup.sinks),
@@ -75,7 +77,8 @@ def make_host(setup: wire.Setup, plugins: Plugins, heartbeat: int, log: Callable
         bindings=plugins.bindings(),
         roots=tuple(Path(root) for root in setup.roots),
         cache=Path(setup.cache),
-        resources=Resources(plugins.resource_kinds(), Path(setup.folder), time.perf_counter_ns),
+        resources=Resources(plugins.resource_kinds(), Path(setup.folder), time.perf_counter_ns, breakers=breakers),
+        breakers=breakers,
         confined=setup.confined,
         state=StateStore(setup.state_value),
         tasks=EventLoopTasks(beat),

@@ -60,6 +60,7 @@ class ScriptRunner:
 
     def __post_init__(self) -> None:
         self._position = 0
+        self._tasks = EventLoopTasks()
         rehearse = None if self.rehearsed is None else self.rehearsed.append
         host = ScriptHost(
             sources=frozenset({SOURCE}),
@@ -69,7 +70,7 @@ class ScriptRunner:
             bindings=self.plugins.bindings(),
             resources=Resources(self.plugins.resource_kinds(), self.folder, perf_counter_ns, rehearse),
             confined=self.confined,
-            tasks=EventLoopTasks(),
+            tasks=self._tasks,
         )
         self._engine = Engine(
             self.plugins.script_engines(),
@@ -104,7 +105,9 @@ class ScriptRunner:
 
     def close(self) -> Sequence[Fault]:
         """Close scripts and resources. Returns what failed."""
-        return [fault for _script, fault in self._engine.close() if fault is not None]
+        faults = [fault for _script, fault in self._engine.close() if fault is not None]
+        self._tasks.close()
+        return faults
 
     def __enter__(self) -> ScriptRunner:
         return self

@@ -12,11 +12,15 @@ _FILES = ("tlscafile", "tlscertificatekeyfile", "tlscrlfile")
 
 def reach_of(options: MongoOptions, _folder: Path) -> Reach:
     """Return the port, or everything where the servers (a replica set) or the DNS say where the others are."""
+    from pymongo.errors import PyMongoError
     from pymongo.uri_parser import parse_uri
 
     if not options.url.startswith("mongodb://"):
         return ANYWHERE
-    parsed = parse_uri(options.url)
+    try:
+        parsed = parse_uri(options.url, validate=False)  # which would open the files
+    except PyMongoError:
+        return Reach()  # what is wrong is said when the resource is made
     given = {name.lower(): value for name, value in parsed["options"].items()}
     reach = Reach(reads=frozenset(str(Path(given[name]).absolute()) for name in _FILES if name in given))
     if len(parsed["nodelist"]) > 1 or "replicaset" in given:

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import socket
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -24,7 +24,8 @@ ANSWER_SECONDS = 5.0
 BLOCK_SECONDS = 1.0
 """How long the server waits for new entries before it answers that there are none."""
 FINISH_SECONDS = 5.0
-"""How long the end of the source waits for what is on its way; what is not handled then is read again."""
+"""How long the end of the source waits for the checkpoint that holds what was delivered, and for the server then. What
+is not acknowledged by then, the next run acknowledges."""
 MOST_UNACKNOWLEDGED = 100_000
 """Entries that may be taken and not acknowledged, which takes until the next checkpoint; then no more are read."""
 
@@ -36,7 +37,7 @@ _GONE = ("NOGROUP", "UNBLOCKED")
 
 
 class Noted(msgspec.Struct, frozen=True):
-    """What a checkpoint holds, in the words of the source."""
+    """What a checkpoint keeps beside the position."""
 
     group: str
     ids: str
@@ -74,19 +75,21 @@ class StreamSource(Source):
 
     def resume(self, position: Position) -> None:
         """Acknowledge what the checkpoint holds, before anything is read."""
-        with suppress(msgspec.ValidationError):  # a source of another type had this name
+        try:
             noted = msgspec.convert(position.noted, Noted)
-            if (position.partition, noted.group) == (self._stream, self._group):
-                ids = noted.ids.encode().split()
-                self._delivered.update(ids)
-                self._settle_all(ids)
+        except msgspec.ValidationError:
+            return  # a source of another type had this name
+        if (position.partition, noted.group) == (self._stream, self._group):
+            ids = noted.ids.encode().split()
+            self._delivered.update(ids)
+            self._settle_all(ids)
 
     def note(self) -> dict[str, str]:
         """Return what a checkpoint at this moment holds and is not acknowledged."""
         return {"group": self._group, "ids": b" ".join(self._delivered).decode()}
 
     async def run(self) -> None:
-        """See :class:`Source`. Ends when what is on its way is acknowledged, or takes too long for that."""
+        """See :class:`Source`. Ends when what was delivered is acknowledged, or takes too long for that."""
         address = self._options.address()
         async with self._errors(address), connected(address, ANSWER_SECONDS + BLOCK_SECONDS) as client:
             await _ended(self._make_group(client, b"$" if self._options.start == "end" else _BEGINNING))

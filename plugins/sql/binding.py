@@ -63,6 +63,10 @@ class Database(Statements):
     outside = methods
     scopes = {"transaction": "_begin"}  # noqa: RUF012 - as declared
 
+    # Its own, because they can be awaited; those of a transaction cannot.
+    query, query_one, insert = Statements.query, Statements.query_one, Statements.insert
+    execute, execute_many = Statements.execute, Statements.execute_many
+
     def __init__(self, caller: Caller) -> None:
         self._caller = caller
 

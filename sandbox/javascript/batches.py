@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
-from trimtab.engine.batch import Events
-from trimtab.engine.run import HandlerRun
+from trimtab.api import Events, HandlerRun, HandlerSpec
 from trimtab.errors import Fault
 from trimtab.sandbox.javascript.faults import JsError
+from trimtab.sandbox.javascript.turns import Turn
 
 LONGEST_INTERVAL = 20.0
 """Milliseconds after which the loop tells the time limit that another event has begun; at most a tenth of the limit."""
@@ -25,7 +25,6 @@ class _Report(msgspec.Struct):
 
     start: int
     next: int
-    awaiting: bool
     full: bool
     faults: list[_Failure]
     sample: float | None
@@ -35,19 +34,21 @@ class _Report(msgspec.Struct):
 _DECODER = msgspec.json.Decoder(_Report)
 
 
-class Batch:
+class Batch(Turn):
     """Which of the selected events are done, and what became of them.
 
     ``turn``: number of the batch among those of one script instance. ``texts``: the handler gets JSON texts.
     """
 
-    def __init__(self, events: Events, selection: Sequence[int], run: HandlerRun, turn: int, *, texts: bool) -> None:
+    def __init__(
+        self, spec: HandlerSpec, events: Events, selection: Sequence[int], run: HandlerRun, turn: int, *, texts: bool
+    ) -> None:
         self.done = 0
-        self.awaiting = False
-        """Event number ``done`` has returned a promise: it is the event in hand."""
         self.full = False
         """The interpreter's memory was full: it is to be replaced before the next event."""
         self.turn = turn
+        self.timeout = spec.timeout
+        self._handler = spec.name
         self._events = events
         self._selection = selection
         self._run = run
@@ -64,16 +65,21 @@ class Batch:
         """The interpreter has done all that it was sent."""
         return self.done == self._sent.stop
 
-    def command(self, timeout: float, *, single: bool) -> bytes:
-        """Return the command that sends what is left, or only the next event. ``timeout``: seconds an event."""
-        self.full = self.awaiting = False
+    def command(self, *, single: bool) -> bytes:
+        """Return the command that sends what is left, or only the next event.
+
+        What events did to the state that were sent before and not reported is undone: they run again.
+        """
+        self.full = False
+        self._run.undo(self._selection[self.done])
         self._sent = range(self.done, self.done + 1 if single else len(self._selection))
         selection = self._selected()
         head = {
             "do": "begin",
+            "handler": self._handler,
             "number": self.turn,
             "sampled": self.turn % len(selection),
-            "interval": min(LONGEST_INTERVAL, timeout * 100),
+            "interval": min(LONGEST_INTERVAL, self.timeout * 100),
             "source": self._events.source,
             "generation": self._events.generation,
             "arrival": self._events.batch.arrival,
@@ -84,6 +90,17 @@ class Batch:
         if self._texts:
             return msgspec.json.encode(self._events.joined(selection, b"\n").decode().split("\n"))
         return b"[%b]" % self._events.joined(selection, b",")
+
+    def run_at(self, event: int) -> HandlerRun | None:
+        """See :class:`Turn`. ``event``: counts from the first that was sent."""
+        if event < 0:
+            return None
+        self._run.index = self._selection[self._sent.start + event]
+        return self._run
+
+    def undo(self, event: int) -> None:
+        """Put back what an event has changed in the state: it has failed, and the next one has not begun."""
+        self._run.undo(self._selection[self._sent.start + event])
 
     def ids(self) -> list[str]:
         """Return the ids of the events that were sent."""
@@ -106,7 +123,8 @@ class Batch:
         if self._sent.start + report.start != self.done:
             return
         for failure in report.faults:
-            self._run.fail(self._selection[self._sent.start + failure.at], locate(failure))
+            # Not `fail`: what it did was undone before the events behind it began.
+            self._run.faults[self._selection[self._sent.start + failure.at]] = locate(failure)
         lines = text.split(b"\n")
         taken = 0
         for sink, at in report.at.items():
@@ -115,13 +133,12 @@ class Batch:
             taken += len(at)
         if report.sample is not None:
             self._run.samples.append(int(report.sample * 1e6))
-        self.done, self.awaiting, self.full = self._sent.start + report.next, report.awaiting, report.full
+        self.done, self.full = self._sent.start + report.next, report.full
 
     def fail(self, fault: Fault) -> None:
         """The event in hand failed, in a way that the interpreter could not report."""
         self._run.fail(self._selection[self.done], fault)
         self.done += 1
-        self.awaiting = False
 
     def fail_last(self, fault: Fault) -> None:
         """What the events left behind failed after all of them had been handled: the last one stands for it."""

@@ -13,6 +13,8 @@ from trimtab.sandbox.javascript.session import Program
 from trimtab.sandbox.javascript.sources import SUFFIXES, Source, gather
 from trimtab.sandbox.javascript.typescript import TypeScript
 
+PRELUDE = ("prelude.js", "objects.js", "events.js", "tickets.js")
+
 
 class JavaScriptEngine(ScriptEngine):
     """Gives each version of a script an interpreter of its own.
@@ -28,7 +30,7 @@ class JavaScriptEngine(ScriptEngine):
 
     def __init__(self, lofka: MakeRoot | None = None) -> None:
         self._lofka = LofkaMode(lofka) if lofka else None
-        self.prelude = tuple(Path(__file__).with_name(name).read_bytes() for name in ("prelude.js", "objects.js"))
+        self.prelude = tuple(Path(__file__).with_name(name).read_bytes() for name in PRELUDE)
         self._typescript = TypeScript()
 
     def load(self, script: Script, libraries: Mapping[str, bytes], host: ScriptHost) -> ScriptInstance:

@@ -10,15 +10,16 @@ import msgspec
 from trimtab.errors import Fault
 from trimtab.sandbox.javascript.modules import COMMONJS, COMMONJS_HEAD, Modules
 from trimtab.sandbox.javascript.packages import ModuleNotFound
+from trimtab.sandbox.limits import TimeLimitExceeded
 
 _FRAME = re.compile(
     r"^ *at (?:(?P<function>.*?) ?\()?(?P<file>[^()\n]+?):(?P<line>\d+)(?::(?P<column>\d+))?\)?$", re.MULTILINE
 )
 _NO_MODULE = re.compile(r"(?:Failed to (?:normalize|load) module|cannot find module:?) '?(.*?)'?$")
 
-
+TIME_LIMIT = TimeLimitExceeded.__name__
 MEMORY_LIMIT = "MemoryLimitExceeded"
-UNUSABLE = "context is unusable"
+_UNUSABLE = "context is unusable"
 """Part of what dukpy says of an interpreter whose promise jobs were stopped."""
 _NO_EXPORT = re.compile(r"Could not find export '([A-Za-z_$][\w$]*)' in module")
 
@@ -40,6 +41,11 @@ class JsError(msgspec.Struct):
         if message == "out of memory" or head == "null":  # no memory was left for an error object
             return memory_exceeded()
         return cls(name, message, f"    at {stack}" if stack else "")
+
+
+def spoils(fault: Fault) -> bool:
+    """Tell whether an interpreter was stopped, and may be of no use; any other fault is a rejected promise."""
+    return fault.name in (TIME_LIMIT, MEMORY_LIMIT) or _UNUSABLE in fault.message
 
 
 def memory_exceeded() -> JsError:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from trimtab.api import Events, HandlerRun, ScriptInstance
+from trimtab.engine.script import DEFAULT_TIMEOUT
 from trimtab.errors import Fault, ScriptError
 from trimtab.sandbox.javascript.batches import Batch
-from trimtab.sandbox.javascript.faults import MEMORY_LIMIT, UNUSABLE
+from trimtab.sandbox.javascript.faults import TIME_LIMIT, spoils
 from trimtab.sandbox.javascript.interpreter import Answer, plain
 from trimtab.sandbox.javascript.session import Program, Session, command
-from trimtab.sandbox.limits import TimeLimitExceeded
+from trimtab.sandbox.javascript.tickets import Tickets
+from trimtab.sandbox.javascript.turns import Turn
 
-_RESUME = command("resume")
+_PROCEED = command("proceed")
 _SILENT = Fault("InternalError", "the interpreter did not tell what became of the event")
-_TIME_LIMIT = TimeLimitExceeded.__name__
 
 
 class JavaScriptInstance(ScriptInstance):
@@ -29,12 +31,14 @@ class JavaScriptInstance(ScriptInstance):
         self.libraries = frozenset(program.sources) - {program.script.name}
         self._program = program
         self._limits = program.host.limits
+        self._tickets = Tickets(self._get_session, self._drop, program.host.tasks, texts=program.texts)
         self._batch: Batch | None = None
         self._turn = 0
         self._opened = False
         self._session: Session | None = self._new_session()
-        self.handlers = (self._session.handler,)
-        self._timeout = self._session.handler.timeout
+        definition = self._session.definition
+        self.handlers = definition.handlers
+        self.discards_state, self.migrates = definition.discards_state, definition.migrates
 
     def open(self) -> None:
         """Run the script's ``open()``."""
@@ -45,8 +49,8 @@ class JavaScriptInstance(ScriptInstance):
     def settings_changed(self) -> None:
         """Hand the new settings over."""
         text = command("settings", tree=self._program.host.settings.tree)
-        if self._session is not None and self._try(self._session, text) is not None:
-            self._drop()  # spoiled: the next one starts with the new settings
+        if self._session is not None and self._try(self._session, text, Turn(), DEFAULT_TIMEOUT) is not None:
+            self._replace()  # spoiled: the next one starts with the new settings
 
     def close(self) -> None:
         """Run the script's ``close()`` if it is open, and free the interpreter."""
@@ -58,53 +62,74 @@ class JavaScriptInstance(ScriptInstance):
         finally:
             self._drop()
 
-    def process(self, handler: int, events: Events, selection: Sequence[int], run: HandlerRun) -> None:  # noqa: ARG002
+    def start(self, handler: int, run: HandlerRun, done: Callable[[], None]) -> None:
+        """See :class:`ScriptInstance`."""
+        self._tickets.start(self.handlers[handler], run, done)
+
+    def cancel(self, run: HandlerRun) -> None:
+        """See :class:`ScriptInstance`."""
+        self._tickets.cancel(run)
+
+    def migrate(self, states: Sequence[tuple[dict[str, Any], str]]) -> Sequence[dict[str, Any] | Fault]:
+        """See :class:`ScriptInstance`."""
+        return [self._migrated(values, version) for values, version in states]
+
+    def _migrated(self, values: dict[str, Any], version: str) -> dict[str, Any] | Fault:
+        try:
+            return self._get_session().migrate(values, version)
+        except ScriptError as error:
+            if spoils(error.fault):
+                self._replace()
+            return error.fault
+
+    def process(self, handler: int, events: Events, selection: Sequence[int], run: HandlerRun) -> None:
         """Send the events to the loop in the interpreter. If something spoils it, a new one does what is left."""
         self._turn += 1
-        batch = self._batch = Batch(events, selection, run, self._turn, texts=self._program.texts)
+        spec, texts = self.handlers[handler], self._program.texts
+        batch = self._batch = Batch(spec, events, selection, run, self._turn, texts=texts)
         single = False
         while not batch.finished:
             try:
-                session = self._session or self._reopened()
+                session = self._get_session()
             except ScriptError as error:
                 batch.fail_rest(error.fault)
             else:
                 if not self._send(session, batch, single=single):
-                    self._drop()
+                    self._replace()
                     single = True
 
     def _send(self, session: Session, batch: Batch, *, single: bool) -> bool:
-        """Send what is left, or one event, and go on until it is done. Returns False if the session is spoiled."""
-        text = batch.command(self._timeout, single=single)
+        """Send what is left, or one event. Returns False if the session is spoiled."""
+        text = batch.command(single=single)
         while not batch.idle:
-            before = batch.done, batch.awaiting
-            fault = self._try(session, text)
-            spoiled = fault is not None and not self._cope(session, batch, fault)
-            if spoiled or before == (batch.done, batch.awaiting):
-                if batch.awaiting or single:
-                    batch.fail(fault or _SILENT)
-                return False
+            before = batch.done
+            fault = self._try(session, text, batch, batch.timeout)
             if batch.full:
                 return False
-            text = _RESUME
+            spoiled = fault is not None and not self._cope(session, batch, fault)
+            if spoiled or before == batch.done:
+                if single:
+                    batch.fail(fault or _SILENT)
+                return False
+            text = _PROCEED
         return True
 
     def _cope(self, session: Session, batch: Batch, fault: Fault) -> bool:
         """Let the session report what it did before the fault. Returns False if it cannot."""
-        if fault.name == _TIME_LIMIT and batch.idle:
+        if not spoils(fault):
+            session.log("error", f"a promise was rejected and nothing handled it: {fault}")
+            return True
+        if fault.name != TIME_LIMIT:
+            return False
+        if batch.idle:
             batch.fail_last(fault)
             return True
-        if fault.name == _TIME_LIMIT:
-            stop = command("stop", fault={"name": fault.name, "message": fault.message})
-            return self._try(session, stop) is None
-        if fault.name == MEMORY_LIMIT or UNUSABLE in fault.message:
-            return False
-        session.log("error", f"a promise was rejected and nothing handled it: {fault}")
-        return True
+        stop = command("stop", fault={"name": fault.name, "message": fault.message})
+        return self._try(session, stop, batch, batch.timeout) is None
 
-    def _try(self, session: Session, text: bytes) -> Fault | None:
+    def _try(self, session: Session, text: bytes, turn: Turn, seconds: float) -> Fault | None:
         try:
-            session.enter(text, self._timeout)
+            session.enter(text, seconds, turn)
         except ScriptError as error:
             return error.fault
         return None
@@ -112,16 +137,22 @@ class JavaScriptInstance(ScriptInstance):
     def _new_session(self) -> Session:
         return Session(self._program, {"mark": self._mark, "report": self._report, **self._facts()})
 
-    def _reopened(self) -> Session:
-        session = self._new_session()
-        try:
-            if self._opened:
-                session.call("open")
-        except ScriptError:
-            session.free()
-            raise
-        self._session = session
-        return session
+    def _get_session(self) -> Session:
+        """Return the session, a new one where there is none. Raises :class:`ScriptError`."""
+        if self._session is None:
+            session = self._new_session()
+            try:
+                if self._opened:
+                    session.call("open")
+            except ScriptError:
+                session.free()
+                raise
+            self._session = session
+        return self._session
+
+    def _replace(self) -> None:
+        self._drop()
+        self._tickets.restart()
 
     def _drop(self) -> None:
         if self._session is not None:
@@ -138,8 +169,13 @@ class JavaScriptInstance(ScriptInstance):
         if self._batch is not None and self._session is not None:
             self._batch.record(body, self._session.fault)
 
+    def _undo(self, body: bytes) -> None:
+        if self._batch is not None:
+            self._batch.undo(int(body))
+
     def _facts(self) -> dict[str, Answer]:
         return {
+            "undo": self._undo,
             "ids": plain(lambda body: self._current(body).ids()),
             "keys": plain(lambda body: self._current(body).keys()),
             "timestamps": plain(lambda body: self._current(body).timestamps()),

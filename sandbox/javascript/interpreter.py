@@ -92,12 +92,17 @@ class Interpreter(BareInterpreter):
         try:
             return self._answers[kind](body)
         except Exception as error:  # noqa: BLE001 - whatever it is, the script gets it
-            return encode_as(Kind.ERROR, _describe(error))
+            return failure(error)
 
 
 def plain(function: Callable[[bytes], Any]) -> Answer:
     """Return an answer of what a function returns: a plain value."""
     return lambda body: encode(function(body))
+
+
+def failure(error: Exception) -> bytes:
+    """Return the answer that an error is."""
+    return encode_as(Kind.ERROR, _describe(error))
 
 
 def _describe(error: Exception) -> dict[str, Any]:
@@ -110,4 +115,4 @@ def _describe(error: Exception) -> dict[str, Any]:
     return described
 
 
-__all__ = ["Answer", "BareInterpreter", "Interpreter", "JSRuntimeError", "Resolver", "plain"]
+__all__ = ["Answer", "BareInterpreter", "Interpreter", "JSRuntimeError", "Resolver", "failure", "plain"]

@@ -20,9 +20,10 @@ COMMONJS = "<input>"
 COMMONJS_HEAD = 2
 """Lines that ``new Function`` puts before the body."""
 
-_TOP_LEVEL = ("handle", "open", "close", "source", "where", "timeout", "processing_data")
+_FUNCTIONS = ("handle", "onTimer", "open", "close", "migrate", "processing_data")
+_OPTIONS = ("source", "where", "timeout", "attempts", "backoff", "concurrency", "state")
 # A plain script defines its names at the top level of a function's body, so the body has to hand them out.
-_VALUES = ", ".join(f'{name}: typeof {name} === "undefined" ? undefined : {name}' for name in _TOP_LEVEL)
+_VALUES = ", ".join(f'{name}: typeof {name} === "undefined" ? undefined : {name}' for name in (*_FUNCTIONS, *_OPTIONS))
 _RETURN_NAMES = f"\nreturn {{__proto__: null, {_VALUES}}};"
 
 _EXPORTED = re.compile(

@@ -2,7 +2,8 @@
 //
 // Called by the prelude before any of the script's code, with `call`, which hands a message to Python, and with `tag`,
 // which begins every text that stands for something JSON cannot hold. The tag is secret, so no script writes it.
-(call, tag, isThenable) => {
+// `hand`: what the parts of the prelude share; see there.
+(call, tag, isThenable, hand) => {
   "use strict";
 
   const { ArrayBuffer, Date, Error, Iterator, Promise, Proxy, TypeError, Uint8Array, Uint32Array } = globalThis;
@@ -14,9 +15,10 @@
   const { getTime } = Date.prototype;
   const { then } = Promise.prototype;
   const { resolve } = Promise;
-  const { iterator } = Symbol;
+  const { iterator, asyncIterator } = Symbol;
   const arrayPrototype = Array.prototype;
   const iteratorPrototype = Iterator.prototype;
+  const asyncIteratorPrototype = getPrototypeOf(getPrototypeOf((async function* () {}).prototype));
   const typedArrayPrototype = getPrototypeOf(Uint8Array.prototype);
   const { join, set } = typedArrayPrototype;
   const lengthOf = getOwnPropertyDescriptor(typedArrayPrototype, "length").get;
@@ -29,6 +31,8 @@
   // that belong in the content. See values.py.
   const RESULT = 0;
   const OBJECT = 1;
+  const ERROR = 2;
+  const PENDING = 3;
 
   // Returns what Python answered, if anything; throws the error that it answered with.
   function result(answer) {
@@ -36,7 +40,9 @@
     if (answer.length > 2) fill(answer[1], answer[2]);
     if (answer[0] === RESULT) return answer[1][0];
     if (answer[0] === OBJECT) return object(answer[1]);
-    throw failure(answer[1]);
+    if (answer[0] === ERROR) throw failure(answer[1]);
+    if (answer[0] === PENDING) return hand.wait(answer[1]);
+    return new Promise((resolve) => resolve(result(answer[1]))); // what waits elsewhere was done at once
   }
 
   function failure({ name, message, ...details }) {
@@ -125,8 +131,6 @@
 
   const CALL = "__call__";
   const shapes = { __proto__: null }; // what is the same for all objects of one class of Python's, by number
-  const held = { __proto__: null, any: false }; // whether Python has made objects that end with the event in hand
-  let wrapped = { __proto__: null }; // objects by number
 
   // Where things are in the content of an answer.
   const NUMBER = 0;
@@ -136,19 +140,15 @@
 
   // Lets go of the objects that were made for the event in hand.
   function release() {
-    forget();
+    hand.any = false;
+    hand.wrapped = { __proto__: null };
     call("release");
-  }
-
-  function forget() {
-    held.any = false;
-    wrapped = { __proto__: null };
   }
 
   function object(content) {
     const number = content[NUMBER];
-    if (content[FRESH]) held.any = true;
-    return (wrapped[number] ??= make(number, content));
+    if (content[FRESH]) hand.any = true;
+    return (hand.wrapped[number] ??= make(number, content));
   }
 
   function make(number, content) {
@@ -165,8 +165,14 @@
   }
 
   function method(number, name) {
-    const head = `call\n${number}\n${stringify(name)}\n`;
-    return (...values) => result(call(head + pack(name, values)));
+    const what = `\n${number}\n${stringify(name)}\n`;
+    return (...values) => result(call(request(hand.verb) + what + pack(name, values)));
+  }
+
+  // Begins a message that tells which event is in hand.
+  function request(verb) {
+    hand.touched = hand.at();
+    return verb + "\n" + hand.touched;
   }
 
   // What every object has, and what the language looks for to find out what an object can do: no methods of Python's.
@@ -185,12 +191,12 @@
   // --- scopes ---
 
   function scoped(number, name) {
-    const head = `call\n${number}\n${stringify(name)}\n`;
+    const what = `\n${number}\n${stringify(name)}\n`;
     return (work, ...values) => {
       if (typeof work !== "function") {
         throw new TypeError(`${name}: expected a function as argument 1, got ${typeof work}`);
       }
-      const answer = call(head + pack(name, values));
+      const answer = call(request("direct") + what + pack(name, values));
       const scope = result(answer);
       return within(answer[1][NUMBER], () => work(scope));
     };
@@ -229,28 +235,52 @@
     let page = [];
     let at = 0;
     let ended = false;
-    const next = () => {
-      if (!ended && at === page.length) {
-        at = 0;
-        ended = true; // if this throws
-        page = result(call("next\n" + number));
-        ended = page.length === 0;
-      }
-      return ended ? { value: undefined, done: true } : { value: page[at++], done: false };
+    const take = (next) => {
+      at = 0;
+      page = next;
+      ended = page.length === 0;
+    };
+    const step = () => (ended ? { value: undefined, done: true } : { value: page[at++], done: false });
+    const ask = (kind) => {
+      ended = true; // if this throws
+      return result(call(kind + "\n" + number));
     };
     const close = () => {
       if (!ended) call("end\n" + number);
       ended = true;
     };
+    const next = () => {
+      if (!ended && at === page.length) take(ask("next"));
+      return step();
+    };
+    const nextLater = async () => {
+      if (!ended && at === page.length) take(await ask("page"));
+      return step();
+    };
     const all = { __proto__: iteratorPrototype, next, return: (value) => (close(), { value, done: true }) };
+    const later = { __proto__: asyncIteratorPrototype, next: nextLater, return: async (value) => all.return(value) };
     defineProperty(target, iterator, { __proto__: null, value: () => all });
+    defineProperty(target, asyncIterator, { __proto__: null, value: () => later });
     put(target, "close", close);
     put(target, "toArray", () => {
       const values = setPrototypeOf([], null);
-      for (let step = next(); !step.done; step = next()) values[values.length] = step.value;
+      const add = () => {
+        while (at < page.length) values[values.length] = page[at++];
+      };
+      const rest = async (asked) => {
+        for (take(await asked); !ended; take(await ask("page"))) add();
+        return setPrototypeOf(values, arrayPrototype);
+      };
+      add();
+      while (!ended) {
+        const asked = ask("page");
+        if (asked instanceof Promise) return rest(asked);
+        take(asked);
+        add();
+      }
       return setPrototypeOf(values, arrayPrototype);
     });
   }
 
-  return { __proto__: null, result, held, release, forget };
+  return { __proto__: null, result, failure, release };
 }

@@ -2,37 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from functools import partial
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-from trimtab.api import Pages, Scope, ScriptObject
-from trimtab.engine.script import DEFAULT_TIMEOUT, Limits
-from trimtab.sandbox.javascript.interpreter import Answer
+from trimtab.api import Pages, Scope, ScriptHost, ScriptObject
+from trimtab.engine.objects import call_outside
+from trimtab.engine.script import DEFAULT_TIMEOUT
+from trimtab.sandbox.javascript.interpreter import Answer, failure
 from trimtab.sandbox.javascript.methods import Shape
+from trimtab.sandbox.javascript.turns import CallOutside, Loading, Ticket, Turn
 from trimtab.sandbox.javascript.values import Kind, decode, encode, encode_as
+
+if TYPE_CHECKING:
+    from asyncio import Future
 
 _CLOSED = (
     "expected an object that is in use, but this one was closed when its event was done, or the function that it was "
     "made for; get a new one for each event"
 )
 
+Read = Callable[[Callable[[], Any]], bytes]
+"""Makes a call and returns the answer that its result is."""
+
 
 class Objects:
     """The script objects that JavaScript knows, by number.
 
     What is made while the script is loaded and opened lasts as long as the interpreter. Anything else lasts as long
-    as its event, or as Python holds it: a connector keeps what it has connected. Scopes and pages that are left open
+    as its turn, or as Python holds it: a connector keeps what it has connected. Scopes and pages that are left open
     are ended with their event, or when ``open()`` returns.
 
     ``tag``: see :func:`decode`. ``complain`` is told of a scope or of pages that could not be ended.
     """
 
-    def __init__(self, tag: str, limits: Limits, complain: Callable[[str], None]) -> None:
+    def __init__(self, tag: str, host: ScriptHost, complain: Callable[[str], None]) -> None:
+        self.turn: Turn = Loading()
+        """What the interpreter is entered for now, or was last."""
         self._tag = tag
-        self._limits = limits
+        self._limits = host.limits
+        self._hand = host.hand
         self._complain = complain
         self._next = count(1)
         self._numbers: dict[int, int] = {}
@@ -40,10 +51,11 @@ class Objects:
         self._known: WeakValueDictionary[int, ScriptObject] = WeakValueDictionary()
         """All, by number, while somebody holds them."""
         self._held: dict[int, ScriptObject] = {}
-        """Those that last, and those of the event in hand."""
-        self._passing: list[int] = []
+        """Those that last, and those of turns that are not over."""
+        self._made: dict[Turn, list[int]] = {}
+        """What each turn that is not over has made."""
         self._open: dict[int, Scope | Pages] = {}
-        self._lasting = False
+        self._calls = count(1)
         self._shapes: dict[type, Shape] = {}
         self._described: list[Mapping[str, Any]] = []
 
@@ -52,47 +64,52 @@ class Objects:
         return {
             "object": lambda body: self._answer(self._held[int(body)]),
             "shape": lambda body: encode(self._described[int(body)]),
-            "call": self._call,
+            "call": lambda body: self._call(body, self.turn.outside()),
+            "direct": lambda body: self._call(body, None),
             "commit": self._commit,
-            "next": self._next_page,
+            "next": lambda body: self._next_page(int(body), None),
+            "page": lambda body: self._next_page(int(body), self.turn.outside()),
             "end": lambda body: self._end(int(body)),
-            "release": lambda _body: self.release(),
+            "release": lambda _body: self.release(self.turn),
         }
-
-    @contextmanager
-    def lasting(self) -> Iterator[None]:
-        """What is made inside the block lasts as long as the interpreter."""
-        self._lasting = True
-        try:
-            yield
-        finally:
-            self._lasting = False
 
     def add(self, roots: Mapping[str, ScriptObject]) -> dict[str, int]:
         """Take objects that last as long as the interpreter. Returns their numbers."""
-        with self.lasting():
-            return {name: self._number(root)[0] for name, root in roots.items()}
+        return {name: self._number(root)[0] for name, root in roots.items()}
 
-    def release(self) -> None:
-        """Let go of what was made for an event: nothing of the script is running any more."""
-        for number in reversed(self._open.copy()):
-            self._end(number)
-        while self._passing:
-            number = self._passing.pop()
-            identity = id(self._held.pop(number, None))
-            if number not in self._known:  # nobody else holds it
-                self._numbers.pop(identity, None)
+    def release(self, turn: Turn) -> None:
+        """Let go of what was made for a turn that is over, now or when none of its calls is under way any more."""
+        if turn.waiting:
+            return
+        for number in reversed(self._made.pop(turn, ())):
+            if number in self._open:
+                self._end(number)
+            elif not turn.lasts:
+                self._let_go(number)
+
+    def release_all(self) -> None:
+        """Let go of everything: the interpreter is gone."""
+        for turn in list(self._made):
+            self.release(turn)
+
+    def _let_go(self, number: int) -> None:
+        identity = id(self._held.pop(number, None))
+        if number not in self._known:  # nobody else holds it
+            self._numbers.pop(identity, None)
 
     # --- what objects.js asks ---
 
-    def _call(self, body: bytes) -> bytes:
-        number, name, text = body.split(b"\n", 2)
+    def _call(self, body: bytes, outside: CallOutside | None) -> bytes:
+        event, number, name, text = body.split(b"\n", 3)
+        self._hand.run = self.turn.run_at(int(event))
         thing = self._find(number, name)
         values = decode(text, self._tag)
         method = self._shapes[type(thing)].methods.get(name)
         if method is None:
-            return self._answer(thing.call_any(decode(name, self._tag), *values))
-        return self._answer(method.call(thing, values))
+            call = partial(thing.call_any, decode(name, self._tag), *values)
+        else:
+            call = partial(method.call, thing, values)
+        return self._answer(call()) if outside is None else self._call_outside(outside, call, self._read)
 
     def _commit(self, body: bytes) -> bytes:
         number = int(body)
@@ -107,13 +124,16 @@ class Objects:
         self._forget(number)  # not where it was broken off: then it is to be rolled back
         return self._answer(result)
 
-    def _next_page(self, body: bytes) -> bytes:
-        number = int(body)
+    def _next_page(self, number: int, outside: CallOutside | None) -> bytes:
         pages = self._open.get(number)
         if not isinstance(pages, Pages):
             raise ReferenceError(_CLOSED)
+        read = partial(self._read_page, number)
+        return read(pages.next_page) if outside is None else self._call_outside(outside, pages.next_page, read)
+
+    def _read_page(self, number: int, get: Callable[[], Any]) -> bytes:
         try:
-            page = pages.next_page()
+            page = get()
         except Exception:
             self._end(number)
             raise
@@ -121,7 +141,39 @@ class Objects:
             self._end(number)
         return encode(page)
 
+    # --- calls that are waited for ---
+
+    def _call_outside(self, outside: CallOutside, call: Callable[[], Any], read: Read) -> bytes:
+        """Make a call that may go to the outside: if it does, the answer stands for a promise."""
+        token = call_outside.set(outside)
+        try:
+            result = call()
+        finally:
+            call_outside.reset(token)
+        if not isinstance(result, Awaitable):
+            return read(lambda: result)
+        if isinstance(result, Coroutine):  # done at once
+            return b"[%d,%b]" % (Kind.SETTLED, _settled(read, partial(_value, result)))
+        ticket = self.turn
+        assert isinstance(ticket, Ticket)
+        number = next(self._calls)
+        ticket.waiting.add(number)
+        result.add_done_callback(partial(self._done, ticket, number, read))
+        return encode_as(Kind.PENDING, number)
+
+    def _done(self, ticket: Ticket, number: int, read: Read, future: Future[Any]) -> None:
+        ticket.waiting.discard(number)
+        if ticket.live:
+            self.turn = ticket
+            ticket.answered(number, _settled(read, future.result))
+        else:
+            future.exception()  # nobody wants to know
+            self.release(ticket)
+
     # --- objects ---
+
+    def _read(self, get: Callable[[], Any]) -> bytes:
+        return self._answer(get())
 
     def _answer(self, result: Any) -> bytes:
         if not isinstance(result, ScriptObject):
@@ -147,9 +199,8 @@ class Objects:
             self._open[number] = thing
         self._held[number] = self._known[number] = thing
         self._numbers[id(thing)] = number
-        if not self._lasting:
-            self._passing.append(number)
-        return number, True
+        self._made.setdefault(self.turn, []).append(number)
+        return number, not self.turn.lasts
 
     def _find(self, number: bytes, name: bytes) -> ScriptObject:
         key = int(number)
@@ -179,3 +230,19 @@ class Objects:
             if not isinstance(error, Exception) and not self._limits.is_exceeded(error):
                 raise
             self._complain(f"a scope or pages could not be ended: {error}")
+
+
+def _settled(read: Read, get: Callable[[], Any]) -> bytes:
+    try:
+        return read(get)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the script gets it
+        return failure(error)
+
+
+def _value(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Return what a coroutine returns that waits for nothing."""
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        return stop.value
+    raise RuntimeError("expected a call that is made at once, got one that waits")

@@ -5,10 +5,10 @@
 // interpreter, so everything needed after the start is captured here, and what crosses to Python is made of strings
 // and of objects without a prototype.
 //
-// `connect`: see objects.js. `extend`, where there is one, adds what only some scripts find: called before any of the
-// script's code with its own script objects, by name, with what scripts import, and with tools of the prelude. It may
-// return `adopt`, which makes of what a script defines what the prelude expects.
-(connect, extend) => {
+// `connect`: see objects.js; `loop`: events.js; `fly`: tickets.js. `extend`, where there is one, adds what only some
+// scripts find: called before any of the script's code with its own script objects, by name, with what scripts import,
+// and with tools of the prelude. It may return `adopt`, which makes of what a script defines what the prelude expects.
+(connect, loop, fly, extend) => {
   "use strict";
 
   const native = globalThis.call_python;
@@ -18,16 +18,15 @@
   const { Error, Function, InternalError, Promise, TypeError, String } = globalThis;
   const { apply } = Reflect;
   const { stringify } = JSON;
-  const { freeze, defineProperty, getOwnPropertyDescriptor, getPrototypeOf, hasOwn, setPrototypeOf } = Object;
+  const { freeze, defineProperty, getOwnPropertyDescriptor, getPrototypeOf, hasOwn } = Object;
   const { isArray } = Array;
   const { join, map } = Array.prototype;
   const { slice, split, toWellFormed } = String.prototype;
   const { then } = Promise.prototype;
   const { resolve } = Promise;
-  const now = performance.now;
+  const AsyncFunction = getPrototypeOf(async () => {}).constructor;
 
   const LONGEST_TEXT = 4000; // characters of an error's message or stack that are kept
-  const FLUSH = 1 << 18; // characters emitted until they are handed over within a batch
 
   // What Error.prepareStackTrace gets could hand out the functions of the prelude that are at work.
   Error.prepareStackTrace = (_error, sites) => sites;
@@ -53,14 +52,27 @@
     return result(call(kind + "\n" + stringify(body)));
   }
 
-  const { result, held, release, forget } = connect(call, tag, isThenable);
+  // What the parts of the prelude share of the moment.
+  const hand = {
+    __proto__: null,
+    at: () => -1, // number of the event in hand in its batch; -1: none is
+    touched: -1, // the last event that has called Python
+    verb: "call", // how calls of script objects are asked for: "call" may give a promise, "direct" never does
+    wait: undefined, // makes the promise of a call that waits
+    any: false, // whether Python has made objects that end with the event in hand
+    wrapped: { __proto__: null }, // script objects by number
+  };
+  const { result, failure, release } = connect(call, tag, isThenable, hand);
 
   // QuickJS throws null where there is no memory left for an error object.
   function isOutOfMemory(error) {
     return error === null || (error instanceof InternalError && error.message === "out of memory");
   }
 
+  let reserve = new ArrayBuffer(1 << 21); // let go when memory is full, so that this can still be told
+
   function describe(error) {
+    if (isOutOfMemory(error)) reserve = undefined;
     const fault = { __proto__: null, name: "Error", message: "", stack: "" };
     try {
       if (isOutOfMemory(error)) {
@@ -96,44 +108,13 @@
 
   // --- what scripts import from "trimtab" ---
 
-  let active = false; // an event is in hand: number `cursor` of the batch
-  let emitted; // by sink: the indexes of events, and what they emitted
-  let size; // characters in `emitted`
-
-  function emit(sink, value) {
-    if (!active) {
-      throw new Error("emit works only while an event is handled; await what an event starts before handle returns");
-    }
-    const json = stringify(value);
-    if (typeof json !== "string") {
-      throw new TypeError(`emit expects a value that JSON can hold, got ${typeof value}`);
-    }
-    const buffer = emitted[sink];
-    if (buffer === undefined) {
-      const known = apply(join, sinkNames, [", "]) || "none is configured";
-      throw new Error(`unknown sink ${stringify(String(sink))}; expected one of: ${known}`);
-    }
-    const { at, lines } = buffer;
-    lines[at.length] = json;
-    at[at.length] = cursor;
-    size += json.length;
-  }
-
-  function clearEmitted() {
-    size = 0;
-    emitted = { __proto__: null };
-    for (let i = 0; i < sinkNames.length; i++) {
-      emitted[sinkNames[i]] = { __proto__: null, at: setPrototypeOf([], null), lines: setPrototypeOf([], null) };
-    }
-  }
-
-  function dropEmitted(index) {
-    for (let i = 0; i < sinkNames.length; i++) {
-      const { at, lines } = emitted[sinkNames[i]];
-      while (at.length > 0 && at[at.length - 1] === index) at.length--;
-      lines.length = at.length;
-    }
-  }
+  const found = { __proto__: null }; // the functions of the script
+  const tools = freeze({
+    __proto__: null, apply, call, ask, result, failure, release, describe, isOutOfMemory, isThenable, found, hand,
+  });
+  const events = loop(tools, sinkNames, script);
+  const { emit, begin, proceed, stop } = events;
+  const flights = fly(tools, events);
 
   let settingsTree;
   let settingsRead; // by path, what settings.get found
@@ -225,23 +206,43 @@
 
   // --- loading, open, close ---
 
-  const extension = extend?.(freeze(objects(extras)), api, freeze({ __proto__: null, text, isThenable, apply }));
-  let found; // what the script defines
+  // Calls of script objects inside `work` may give promises, others of the extension's do not.
+  function waiting(work) {
+    hand.verb = "call";
+    try {
+      return work();
+    } finally {
+      hand.verb = "direct";
+    }
+  }
+
+  const extension = extend?.(freeze(objects(extras)), api, freeze({ __proto__: null, text, isThenable, apply, waiting }));
+
+  if (extend) hand.verb = "direct";
+
+  const OPTIONAL = ["open", "close", "onTimer", "migrate"];
+  const DURATION = 'seconds or a text such as "200ms"';
 
   function adopt(defined) {
     const names = extension?.adopt?.(defined) ?? defined;
-    expect("handle", names.handle, "a function handle(event, ctx), exported or at the top level", "function");
-    found = {
-      __proto__: null,
-      handle: names.handle,
-      open: optional("open", names.open, "a function", "function"),
-      close: optional("close", names.close, "a function", "function"),
-    };
+    found.handle = expect("handle", names.handle, "a function handle(event, ctx), exported or at the top level", "function");
+    for (let i = 0; i < OPTIONAL.length; i++) {
+      found[OPTIONAL[i]] = optional(OPTIONAL[i], names[OPTIONAL[i]], "a function", "function");
+    }
+    const functions = { __proto__: null }; // by name, whether it is asynchronous
+    for (const name in found) {
+      if (found[name] !== undefined) functions[name] = found[name] instanceof AsyncFunction;
+    }
     return {
       __proto__: null,
+      functions,
       source: optional("source", names.source, "the name of a source, as text", "string"),
       where: optional("where", names.where, "an expression, as text", "string"),
-      timeout: optional("timeout", names.timeout, 'seconds or a text such as "200ms"', "number", "string"),
+      timeout: optional("timeout", names.timeout, DURATION, "number", "string"),
+      attempts: optional("attempts", names.attempts, "a whole number", "number"),
+      backoff: optional("backoff", names.backoff, DURATION, "number", "string"),
+      concurrency: optional("concurrency", names.concurrency, "a whole number", "number"),
+      state: typeof names.state === "string" ? names.state : undefined, // else what the script imports by this name
     };
   }
 
@@ -250,8 +251,9 @@
   }
 
   function expect(name, value, expected, type, otherType) {
-    if (typeof value === type || typeof value === otherType) return value;
-    throw new TypeError(`${name}: expected ${expected}, got ${value === undefined ? "none" : typeof value}`);
+    const number = typeof value === "number";
+    if ((typeof value === type || typeof value === otherType) && !(number && value - value !== 0)) return value;
+    throw new TypeError(`${name}: expected ${expected}, got ${value === undefined ? "none" : number ? value : typeof value}`);
   }
 
   // The result is read after all promise jobs have run, when Python turns it to JSON.
@@ -290,159 +292,13 @@
     });
   }
 
-  // --- events ---
-
-  const BATCH = Symbol("batch");
-  const INDEX = Symbol("index");
-
-  class Context {
-    get id() { return fact(this, "ids"); }
-    get source() { return this[BATCH].source; }
-    get key() { return fact(this, "keys") ?? null; }
-    get timestamp() { return fact(this, "timestamps") ?? this[BATCH].arrival; }
-    get generation() { return this[BATCH].generation; }
-    get script() { return script.name; }
-    get version() { return script.version; }
-    toJSON() {
-      const { id, source, key, timestamp, generation, script, version } = this;
-      return { id, source, key, timestamp, generation, script, version };
-    }
-  }
-
-  // Most scripts read few of these, so they are fetched when first read, for all events of the batch at once.
-  function fact(context, kind) {
-    const batch = context[BATCH];
-    const facts = (batch[kind] ??= ask(kind, batch.number));
-    return facts[context[INDEX]];
-  }
-
-  let events; // of the batch in hand
-  let cursor = 0; // the event in hand, or the next one
-  let reported; // the first event that no report covers
-  let faults;
-  let sampled; // the event whose time is taken
-  let sample;
-  let shared; // the prototype of all contexts of the batch
-  let awaited; // how the promise of the event in hand stands
-  let marked; // when the host was last told that a new event has begun
-  let interval; // milliseconds until it is told again
-  let reserve = new ArrayBuffer(1 << 21); // let go when memory is full, so that the report can still be made
-
-  function begin(command) {
-    events = command.events;
-    cursor = reported = 0;
-    sampled = command.sampled;
-    interval = command.interval;
-    awaited = undefined;
-    shared = setPrototypeOf({ [BATCH]: setPrototypeOf(command, null) }, Context.prototype);
-    forget();
-    clear();
-    return proceed();
-  }
-
-  function clear() {
-    clearEmitted();
-    faults = setPrototypeOf([], null);
-    sample = null;
-  }
-
-  function proceed() {
-    const { handle } = found;
-    const count = events.length;
-    active = true;
-    marked = now(); // the limit starts anew whenever the interpreter is entered
-    while (cursor < count) {
-      const started = now();
-      if (started - marked >= interval) {
-        call("mark");
-        marked = started;
-      }
-      let promise;
-      try {
-        const result = handle(events[cursor], { __proto__: shared, [INDEX]: cursor });
-        if (result !== undefined && isThenable(result)) promise = result;
-      } catch (error) {
-        if (fail(error)) return finish(true);
-      }
-      if (promise !== undefined) return wait(promise, started);
-      if (held.any) release();
-      if (cursor === sampled) sample = now() - started;
-      cursor++;
-      if (size > FLUSH) report(false, false);
-    }
-    return finish(false);
-  }
-
-  // Records the failure of the event in hand. Returns whether memory is full: then the interpreter is to be replaced.
-  function fail(error) {
-    const full = isOutOfMemory(error);
-    if (full) reserve = undefined;
-    failWith(describe(error));
-    return full;
-  }
-
-  function failWith(fault) {
-    dropEmitted(cursor);
-    fault.at = cursor;
-    faults[faults.length] = fault;
-  }
-
-  function finish(full) {
-    active = false;
-    if (full) cursor++;
-    report(false, full);
-  }
-
-  // Everything before the event in hand is reported first: an interrupt among its promise jobs loses nothing then.
-  function wait(promise, started) {
-    const ticket = (awaited = { __proto__: null, pending: true });
-    report(true, false);
-    settle(() => promise, () => {
-      ticket.pending = false;
-      if (cursor === sampled && awaited === ticket) sample = now() - started;
-    }, (error) => {
-      ticket.pending = false;
-      ticket.failed = true;
-      ticket.error = error;
+  // Returns the values that take the place of those that another version has left.
+  function migrate({ values, version }) {
+    return outcome(() => {
+      const made = found.migrate(values, version) ?? values;
+      if (typeof made === "object" && !isArray(made) && !isThenable(made)) return made;
+      throw new TypeError(`migrate: expected an object with the values, got ${isArray(made) ? "an array" : text(made)}`);
     });
-  }
-
-  function proceedAfterJobs() {
-    const ticket = awaited;
-    awaited = undefined;
-    forget();
-    if (ticket !== undefined) {
-      if (ticket.pending) fail(new Error("the promise that handle returned was never settled; nothing can settle it"));
-      else if (ticket.failed && fail(ticket.error)) return finish(true);
-      cursor++;
-    }
-    return proceed();
-  }
-
-  // The event in hand was stopped by the host.
-  function stop({ fault }) {
-    awaited = undefined;
-    if (events !== undefined && cursor < events.length) {
-      failWith({ __proto__: null, name: fault.name, message: fault.message, stack: "" });
-      cursor++;
-    }
-    finish(false);
-  }
-
-  function report(awaiting, full) {
-    const at = { __proto__: null };
-    const parts = setPrototypeOf([], null);
-    for (let i = 0; i < sinkNames.length; i++) {
-      const buffer = emitted[sinkNames[i]];
-      if (buffer.at.length === 0) continue;
-      at[sinkNames[i]] = buffer.at;
-      parts[parts.length] = apply(join, buffer.lines, ["\n"]);
-    }
-    const head = { __proto__: null, start: reported, next: cursor, awaiting, full, faults, sample, at };
-    const message = "report\n" + stringify(head) + "\n" + apply(join, parts, ["\n"]);
-    reported = cursor;
-    clear();
-    result(call(message));
   }
 
   // --- commands ---
@@ -454,9 +310,11 @@
     open: () => outcome(() => found.open?.()),
     close: () => outcome(() => found.close?.()),
     settings: setSettings,
+    migrate,
     begin,
-    resume: proceedAfterJobs,
+    proceed,
     stop,
+    ...flights,
   };
 
   let input;

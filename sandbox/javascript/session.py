@@ -10,10 +10,10 @@ from typing import Any
 
 import msgspec
 
-from trimtab.api import HandlerSpec, Script, ScriptHost, ScriptObject
-from trimtab.durations import parse_duration
+from trimtab.api import Script, ScriptHost, ScriptObject
 from trimtab.engine.script import DEFAULT_TIMEOUT, LogEntry
 from trimtab.errors import Fault, ScriptError
+from trimtab.sandbox.javascript.definition import Definition
 from trimtab.sandbox.javascript.faults import JsError, memory_exceeded, syntax_error_line, to_fault
 from trimtab.sandbox.javascript.interpreter import Answer, Interpreter, JSRuntimeError, plain
 from trimtab.sandbox.javascript.modules import Modules
@@ -21,6 +21,7 @@ from trimtab.sandbox.javascript.objects import Objects
 from trimtab.sandbox.javascript.packages import Format, Packages
 from trimtab.sandbox.javascript.sources import Source
 from trimtab.sandbox.javascript.syntax import error_column
+from trimtab.sandbox.javascript.turns import Hook, Loading, Turn
 from trimtab.sandbox.limits import TimeLimitExceeded
 
 
@@ -54,14 +55,6 @@ class _Outcome(msgspec.Struct):
     error: JsError | None = None
 
 
-class _Names(msgspec.Struct):
-    """What a script says beside its functions."""
-
-    source: str | None = None
-    where: str | None = None
-    timeout: str | int | float | None = None
-
-
 class _Question(msgspec.Struct):
     """What the prelude asks; each kind of question has some of the fields."""
 
@@ -82,6 +75,7 @@ class Session:
         self._program = program
         self._name = program.script.name
         self._limits = program.host.limits
+        self._hand = program.host.hand
         formats: dict[str, Format] = {}
         self._modules = Modules(
             program.sources,
@@ -91,15 +85,14 @@ class Session:
             {"emit", "settings", *program.bindings},
         )
         tag = secrets.token_hex(16)
-        self._objects = Objects(tag, self._limits, partial(self.log, "error"))
+        self._objects = Objects(tag, program.host, partial(self.log, "error"))
         all_answers = {**self._answers(), **self._objects.answers(), **answers}
         parts = (*program.prelude, program.extension)
         self._interpreter = Interpreter(parts, {**self._start(), "tag": tag}, self._modules, all_answers)
         try:
             for source in program.sources.values():
                 formats[source.name] = self._format(source)
-            with self._objects.lasting():
-                self.handler = self._load(formats[self._name])
+            self.definition = self._load(formats[self._name])
         except BaseException:
             self.free()
             raise
@@ -107,14 +100,23 @@ class Session:
     def free(self) -> None:
         """Give the interpreter's memory back, without waiting for the garbage collector. The last call."""
         self._interpreter.free()
+        self._objects.release_all()
 
     def call(self, function: str) -> None:
         """Run the script's ``open`` or ``close``, if it has one, under the default time limit."""
-        with self._objects.lasting():
-            self._settled(f"{function}()", command(function))
+        turn = Hook() if self.definition.is_async(function) else Loading()
+        self._settled(f"{function}()", command(function), turn)
 
-    def enter(self, text: bytes, seconds: float = DEFAULT_TIMEOUT) -> Any:
+    def migrate(self, values: dict[str, Any], version: str) -> dict[str, Any]:
+        """Return the values that the script makes of those that another version has left."""
+        made = self._settled("migrate()", command("migrate", values=values, version=version), Turn())
+        if not isinstance(made, dict):
+            raise ScriptError(Fault("TypeError", f"migrate: expected an object with the values, got {made!r}", self._name))
+        return made
+
+    def enter(self, text: bytes, seconds: float, turn: Turn) -> Any:
         """Run a command of the prelude under a time limit. Returns its result."""
+        self._objects.turn = turn
         try:
             with self._limits.running(seconds):
                 return self._interpreter.enter(text)
@@ -130,8 +132,14 @@ class Session:
                 raise
             fault = self._exceeded(error.__cause__)
         finally:
-            self._objects.release()
+            self._hand.run = None
+            if not turn.flies:
+                self._objects.release(turn)
         raise ScriptError(fault)
+
+    def release(self, turn: Turn) -> None:
+        """Let go of what was made for a turn that is over."""
+        self._objects.release(turn)
 
     def fault(self, error: JsError) -> Fault:
         """Return the fault for an error, with its place in the user's source."""
@@ -163,8 +171,8 @@ class Session:
     def _compile(self, text: str, form: Format) -> JsError | None:
         """Compile a text without running it. Returns what is wrong."""
         if form == "commonjs":
-            return self._outcome(command("compiles", source=text)).error
-        return self._outcome(command("load", id=self._modules.probe(text), format=form)).error
+            return self._outcome(command("compiles", source=text), Loading()).error
+        return self._outcome(command("load", id=self._modules.probe(text), format=form), Loading()).error
 
     def _with_column(self, fault: Fault, form: Format) -> Fault:
         """Add the column to a fault of a text that does not compile."""
@@ -179,22 +187,15 @@ class Session:
         column = error_column(source.text, fault.line, fault.message, same)
         return msgspec.structs.replace(fault, column=column)
 
-    def _load(self, form: Format) -> HandlerSpec:
+    def _load(self, form: Format) -> Definition:
         try:
-            value = self._settled("the top level", command("load", id=self._name, format=form))
+            value = self._settled("the top level", command("load", id=self._name, format=form), Loading())
         except ScriptError as error:
             raise ScriptError(self._with_column(error.fault, "module")) from None
-        names = msgspec.convert(value, _Names)
-        try:
-            timeout = DEFAULT_TIMEOUT if names.timeout is None else parse_duration(names.timeout)
-            if timeout == 0:
-                raise ValueError("expected more than 0, got 0")
-        except ValueError as error:
-            raise ScriptError(Fault("ValueError", f"timeout: {error}", self._name)) from None
-        return HandlerSpec("handle", names.source, names.where, timeout)
+        return Definition(self._name, value)
 
-    def _settled(self, what: str, text: bytes) -> Any:
-        outcome = self._outcome(text)
+    def _settled(self, what: str, text: bytes, turn: Turn) -> Any:
+        outcome = self._outcome(text, turn)
         if outcome.error is not None:
             raise ScriptError(self.fault(outcome.error))
         if outcome.pending:
@@ -202,8 +203,8 @@ class Session:
             raise ScriptError(Fault("Error", message, self._name))
         return outcome.value
 
-    def _outcome(self, text: bytes) -> _Outcome:
-        return msgspec.convert(self.enter(text), _Outcome)
+    def _outcome(self, text: bytes, turn: Turn) -> _Outcome:
+        return msgspec.convert(self.enter(text, DEFAULT_TIMEOUT, turn), _Outcome)
 
     def _exceeded(self, error: TimeLimitExceeded) -> Fault:
         return Fault(TimeLimitExceeded.__name__, str(error), self._name)

@@ -33,6 +33,10 @@ class Kind(IntEnum):
     RESULT = 0
     OBJECT = 1
     ERROR = 2
+    PENDING = 3
+    """The number of a call: its answer comes later."""
+    SETTLED = 4
+    """The answer of a call that could have come later."""
 
 
 def encode(result: Any) -> bytes:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import FunctionType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from trimtab.api import Events, HandlerRun, Script, ScriptEngine, ScriptError, ScriptHost, ScriptInstance
-from trimtab.sandbox.python.coroutines import Coroutines
+import msgspec
+
+from trimtab.api import Events, Fault, HandlerRun, Script, ScriptEngine, ScriptError, ScriptHost, ScriptInstance
 from trimtab.sandbox.python.facade import context_type, facade
+from trimtab.sandbox.python.functions import ScriptFunction
 from trimtab.sandbox.python.guard import Guard
-from trimtab.sandbox.python.handlers import Handler, find_handlers, is_async
+from trimtab.sandbox.python.handlers import Entries, Handler, find_entries
 from trimtab.sandbox.python.modules import Modules
 from trimtab.sandbox.python.sources import Sources
+
+if TYPE_CHECKING:
+    from trimtab.sandbox.python.coroutines import Coroutines
 
 
 class PythonEngine(ScriptEngine):
@@ -31,17 +36,19 @@ class PythonInstance(ScriptInstance):
 
     def __init__(self, script: Script, libraries: Mapping[str, bytes], host: ScriptHost) -> None:
         sources = Sources(script, libraries)
+        self._script, self._host = script, host
         self._texts = sources.texts
         self._guard = Guard(script.name, self._texts, host.limits)
-        self._hand = host.hand
-        self._coroutines = Coroutines(host.limits)
+        self._coroutines: Coroutines | None = None
         self._context = context_type(script)
         self.libraries = self._guard.call(lambda: sources.closure(script.name))
         self._modules = Modules(script, sources, self._guard.call(lambda: facade(script, host)))
         with self._modules.registered():
-            self._namespace, self._handlers = self._guard.call(lambda: self._run(script.name))
+            self._namespace, entries = self._guard.call(lambda: self._run(script.name))
         self.libraries |= self._modules.files
+        self._handlers, self._migrate = entries.handlers, entries.migrate
         self.handlers = [handler.spec for handler in self._handlers]
+        self.discards_state, self.migrates = entries.discards_state, entries.migrate is not None
 
     def open(self) -> None:
         """See :class:`ScriptInstance`."""
@@ -51,12 +58,28 @@ class PythonInstance(ScriptInstance):
         """See :class:`ScriptInstance`."""
         if not selection:
             return
-        chosen = self._handlers[handler]
-        self._hand.run = run
+        chosen, hand = self._handlers[handler], self._host.hand
+        hand.run = run
         with self._modules.registered():
             call, values = self._values(chosen, events, selection)
             self._guard.each(call, self._context, events, selection, values, run, chosen.spec.timeout)
-        self._hand.run = None
+        hand.run = None
+
+    def start(self, handler: int, run: HandlerRun, done: Callable[[], None]) -> None:
+        """See :class:`ScriptInstance`."""
+        chosen, events, index = self._handlers[handler], run.events, run.index
+        decode = msgspec.json.decode if chosen.decoder is None else chosen.decoder.decode
+        call, line, context = chosen.decoding(decode), events.lines[index], self._context(events, index)
+        self._tasks().start(lambda: call(line, context), chosen.spec.timeout, run, done)
+
+    def cancel(self, run: HandlerRun) -> tuple[str, int] | None:
+        """See :class:`ScriptInstance`."""
+        return self._tasks().cancel(run)
+
+    def migrate(self, states: Sequence[tuple[dict[str, Any], str]]) -> Sequence[dict[str, Any] | Fault]:
+        """See :class:`ScriptInstance`."""
+        with self._modules.registered():
+            return [self._migrated(values, version) for values, version in states]
 
     def settings_changed(self) -> None:
         """Nothing to do: scripts look at the host's settings themselves."""
@@ -66,21 +89,50 @@ class PythonInstance(ScriptInstance):
         try:
             self._call_hook("close")
         finally:
-            with self._modules.registered():
-                self._guard.call(self._coroutines.close)
+            if self._coroutines is not None:
+                self._coroutines.close()
             self._modules.forget()
-            self._namespace, self._handlers = {}, []
+            self._namespace, self._handlers, self._migrate = {}, [], None
 
-    def _run(self, name: str) -> tuple[dict[str, Any], list[Handler]]:
+    def _run(self, name: str) -> tuple[dict[str, Any], Entries]:
         namespace = self._modules.run(name)
-        return namespace, find_handlers(name, namespace, self._coroutines, self._texts)
+        return namespace, find_entries(name, namespace, self._texts)
+
+    def _tasks(self) -> Coroutines:
+        if self._coroutines is None:
+            from trimtab.sandbox.python.coroutines import Coroutines  # with asyncio, which most scripts do not need
+
+            self._coroutines = Coroutines(self._script, self._host, self._guard, self._modules.registered)
+        return self._coroutines
 
     def _call_hook(self, name: str) -> None:
         """Call ``open`` or ``close``, if the script defines it (and did not import a builtin of that name)."""
         hook = self._namespace.get(name)
-        if isinstance(hook, FunctionType):
+        if not isinstance(hook, FunctionType):
+            return
+        if ScriptFunction(self._script.name, name, hook, self._texts).is_async:
+            self._tasks().finish(hook)
+        else:
             with self._modules.registered():
-                self._guard.call(self._coroutines.finished(hook) if is_async(hook) else hook)
+                self._guard.call(hook)
+
+    def _migrated(self, values: dict[str, Any], version: str) -> dict[str, Any] | Fault:
+        migrate = self._migrate
+        if migrate is None:
+            return values
+        try:
+            returned = self._guard.call(lambda: migrate(values, version))
+        except ScriptError as error:
+            return error.fault
+        if returned is None:
+            return values
+        if isinstance(returned, dict):
+            return returned
+        place = ScriptFunction(self._script.name, "migrate", migrate, self._texts).place()
+        got = type(returned).__name__
+        return Fault(
+            "ScriptError", f"migrate: expected a dict of values by name, got {got}; return one or nothing", *place
+        )
 
     def _values(self, handler: Handler, events: Events, selection: Sequence[int]) -> tuple[Any, Sequence[Any]]:
         """Return what to call for each selected event, and with what value."""

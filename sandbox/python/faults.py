@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import islice
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import NamedTuple
 
 from trimtab.errors import CallError, Fault, ScriptError
@@ -37,6 +37,12 @@ def fault_of(error: BaseException, script: str, texts: Mapping[str, str]) -> Fau
     name = error.name if isinstance(error, CallError) else type(error).__name__
     message = str(error.msg if isinstance(error, SyntaxError) else error)
     return Fault(sendable(name), sendable(message), *place)
+
+
+def waiting_place(frames: Iterable[FrameType], texts: Mapping[str, str]) -> tuple[str, int] | None:
+    """Return the file and line of the last of some frames that is in the script's own files."""
+    own = [frame for frame in frames if frame.f_code.co_filename in texts]
+    return (own[-1].f_code.co_filename, own[-1].f_lineno) if own else None
 
 
 def sendable(text: str) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import gc
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from time import perf_counter_ns
+from types import FrameType
 from typing import Any, TypeVar
 
 from trimtab.engine.batch import Events
@@ -13,12 +14,16 @@ from trimtab.engine.run import HandlerRun
 from trimtab.engine.script import DEFAULT_TIMEOUT, Limits
 from trimtab.errors import Fault, ScriptError
 from trimtab.sandbox.memory import lifted
-from trimtab.sandbox.python.faults import fault_of
+from trimtab.sandbox.python.faults import fault_of, waiting_place
 
 Result = TypeVar("Result")
 
 GOLDEN = 0.6180339887498949
 """Steps of this share of a circle spread points evenly over it, however many there will be."""
+
+
+_NOT_FOR_THE_LOOP = (SystemExit, KeyboardInterrupt, MemoryError)
+"""Made beforehand: where memory has run out, not even a tuple can be made."""
 
 
 class Guard:
@@ -48,12 +53,41 @@ class Guard:
             except BaseException as error:  # noqa: BLE001 - also SystemExit and the time limit are the script's
                 limits.mark = None
                 self._memory.lift()
-                try:
-                    fault = self._fault(error)
-                    limits.mark = object()  # for what is freed with the error
-                finally:
-                    self._memory.restore()
+                fault = self._settled(error)
         raise ScriptError(fault)
+
+    def step(self, function: Callable[..., Result], arguments: tuple[Any, ...], seconds: float) -> Result:
+        """Have a coroutine of the user go on until it waits or ends. Raises what it raises, for who waits for it; but
+        :class:`ScriptError` for what would end the event loop, or holds all the memory.
+        """
+        limits = self._limits
+        self._memory = lifted()
+        with limits.running(seconds):
+            try:
+                result = function(*arguments)
+                limits.mark = None
+                return result
+            except _NOT_FOR_THE_LOOP as error:
+                limits.mark = None
+                self._memory.lift()
+                fault = self._settled(error)
+            except BaseException:
+                limits.mark = None
+                raise
+        gc.collect()  # cycles that hold the memory must go at once
+        raise ScriptError(fault)
+
+    def waiting_at(self, frames: Iterable[FrameType]) -> tuple[str, int] | None:
+        """Return the innermost of some frames that is in the user's own files, as file and line."""
+        return waiting_place(frames, self._texts)
+
+    def fault(self, error: BaseException) -> Fault:
+        """Describe an error that user code has raised before."""
+        self._memory = lifted()
+        with self._limits.running(DEFAULT_TIMEOUT):
+            self._limits.mark = None
+            self._memory.lift()
+            return self._settled(error)
 
     def each(
         self,
@@ -110,6 +144,15 @@ class Guard:
                     limits.mark = object()  # for what is freed with the error
                 finally:
                     self._memory.restore()
+
+    def _settled(self, error: BaseException) -> Fault:
+        """Describe an error that is freed next. Without the memory limit, which is in force again then."""
+        try:
+            fault = self._fault(error)
+            self._limits.mark = object()  # for what is freed with the error
+            return fault
+        finally:
+            self._memory.restore()
 
     def _fault(self, error: BaseException) -> Fault:
         limits = self._limits

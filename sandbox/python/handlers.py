@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import CodeType, SimpleNamespace
-from typing import Any, NoReturn, get_origin, get_type_hints
+from types import FunctionType, SimpleNamespace
+from typing import Any, get_origin, get_type_hints
 
 import msgspec
 
-from trimtab.durations import parse_duration
-from trimtab.engine.script import DEFAULT_TIMEOUT, HandlerSpec
+from trimtab.engine.script import HandlerSpec
 from trimtab.errors import Fault, ScriptError
-from trimtab.sandbox.python.coroutines import Coroutines
 from trimtab.sandbox.python.faults import Place, sendable
+from trimtab.sandbox.python.functions import ScriptFunction
+from trimtab.sandbox.python.options import ROUTING, RUNNING, Options, discards_state
 from trimtab.scripting import HANDLER_MARK
 
 PLAIN = "handle"
+TIMER = "on_timer"
+MIGRATE = "migrate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +27,17 @@ class Handler:
     """One handler: what it asks for, how to call it, and how its events are decoded (None: to plain values)."""
 
     spec: HandlerSpec
-    call: Callable[[Any, Any], object]
+    call: Callable[[Any, Any], Any]
     decoder: msgspec.json.Decoder[Any] | None
     place: Place
     """Where it is defined."""
     label: str
     """Begins the message of a fault that only the name tells from those of other handlers."""
 
-    def decoding(self, decode: Callable[[bytes], Any]) -> Callable[[bytes, Any], object]:
+    def decoding(self, decode: Callable[[bytes], Any]) -> Callable[[bytes, Any], Any]:
         """Return a call that takes an event as JSON text. An event that does not fit is a fault of the definition."""
 
-        def call(line: bytes, context: Any) -> object:
+        def call(line: bytes, context: Any) -> Any:
             try:
                 event = decode(line)
             except msgspec.ValidationError as error:
@@ -47,34 +48,23 @@ class Handler:
         return call
 
 
-def find_handlers(
-    script: str, namespace: Mapping[str, Any], coroutines: Coroutines, texts: Mapping[str, str]
-) -> list[Handler]:
-    """Return the marked functions in the order of their definition, else plain ``handle``.
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """What the engine calls in a script, beside ``open`` and ``close``."""
+
+    handlers: list[Handler]
+    migrate: Callable[[dict[str, Any], str], Any] | None
+    discards_state: bool
+
+
+def find_entries(script: str, namespace: Mapping[str, Any], texts: Mapping[str, str]) -> Entries:
+    """Find the marked functions in the order of their definition, else plain ``handle``; then ``on_timer``.
 
     ``texts`` are the script's own files by name. Raises :class:`ScriptError` when there is no handler, or when one
     cannot be what it says.
     """
-    marked = {name: value for name, value in namespace.items() if _mark(value) is not None}
-    if marked:
-        return [
-            _Candidate(script, name, value, coroutines, texts).handler(
-                _mark(value) or {}, f"handler {name}: " if len(marked) > 1 else ""
-            )
-            for name, value in marked.items()
-        ]
-    plain = namespace.get(PLAIN)
-    if not callable(plain):
-        message = f"expected a function {PLAIN}(event, ctx) or one marked with @handler, got none"
-        raise ScriptError(Fault("ScriptError", message, script))
-    options = {name: namespace.get(name) for name in ("source", "where", "timeout")}
-    return [_Candidate(script, PLAIN, plain, coroutines, texts).handler(options, "")]
-
-
-def is_async(function: Callable[..., Any]) -> bool:
-    """Tell whether a call gives a coroutine, also through decorators made with ``functools.wraps``."""
-    inner = inspect.unwrap(function)
-    return inspect.iscoroutinefunction(inner) or inspect.iscoroutinefunction(type(inner).__call__)
+    found = _Finder(script, namespace, texts)
+    return Entries(found.handlers(), found.migrate(), found.discards_state())
 
 
 def _mark(value: object) -> dict[str, Any] | None:
@@ -84,96 +74,83 @@ def _mark(value: object) -> dict[str, Any] | None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Candidate:
-    """A function that is to be a handler."""
-
+class _Finder:
     script: str
-    name: str
-    function: Callable[..., Any]
-    coroutines: Coroutines
+    namespace: Mapping[str, Any]
     texts: Mapping[str, str]
 
-    def handler(self, options: Mapping[str, Any], label: str) -> Handler:
-        spec = HandlerSpec(
-            self.name,
-            self._text("source", options["source"]),
-            self._text("where", options["where"]),
-            self._timeout(options["timeout"]),
-        )
-        inner = inspect.unwrap(self.function)
-        if inspect.isgeneratorfunction(inner) or inspect.isasyncgenfunction(inner):
-            self._refuse("a function that runs to its end", "a generator", "use emit() instead of yield")
-        return Handler(spec, self._call(), self._decoder(), self._place(), label)
+    def handlers(self) -> list[Handler]:
+        marked = [name for name, value in self.namespace.items() if _mark(value) is not None and name != TIMER]
+        names = marked or [PLAIN]
+        if not callable(self.namespace.get(names[0])):
+            message = f"expected a function {PLAIN}(event, ctx) or one marked with @handler, got none"
+            raise ScriptError(Fault("ScriptError", message, self.script))
+        if callable(self.namespace.get(TIMER)):
+            names = [*names, TIMER]
+        return [self._handler(name, f"handler {name}: " if len(names) > 1 else "") for name in names]
 
-    def _call(self) -> Callable[[Any, Any], object]:
-        function = self.coroutines.finished(self.function) if is_async(self.function) else self.function
-        if self._takes(None, None):
-            return function
-        if self._takes(None):
-            return lambda event, _ctx: function(event)
-        return self._refuse(f"{self.name}(event, ctx)", f"{self.name}{self._signature()}", "take these two arguments")
-
-    def _takes(self, *arguments: None) -> bool:
-        try:
-            self._signature().bind(*arguments)
-        except TypeError:
-            return False
-        return True
-
-    def _signature(self) -> inspect.Signature:
-        return inspect.signature(self.function)
-
-    def _decoder(self) -> msgspec.json.Decoder[Any] | None:
-        """Decode to the annotation of the first parameter, where it says more than 'any JSON object'."""
-        annotation = next(iter(self._signature().parameters.values())).annotation
-        if annotation is inspect.Parameter.empty:
+    def migrate(self) -> Callable[[dict[str, Any], str], Any] | None:
+        """A builtin of that name that the script has imported is not its own."""
+        value = self.namespace.get(MIGRATE)
+        if not isinstance(value, FunctionType):
             return None
-        try:
-            wanted = self._resolved(annotation)
-            if wanted in (Any, object) or _is_mapping(get_origin(wanted) or wanted):
-                return None
-            return msgspec.json.Decoder(wanted)
-        except (NameError, AttributeError, TypeError) as error:
-            return self._refuse(
-                "an annotation of event that can be decoded to", f"{annotation!r} ({error})", "name a type known here"
-            )
+        function = ScriptFunction(self.script, MIGRATE, value, self.texts)
+        if function.is_async or function.is_generator:
+            function.refuse("a plain function", "an async function or a generator", "write it as def")
+        if not function.takes(None, None):
+            got = f"{MIGRATE}{function.signature}"
+            function.refuse(f"{MIGRATE}(state, from_version)", got, "take these two arguments")
+        return value
 
-    def _resolved(self, annotation: Any) -> Any:
-        """Evaluate an annotation that is text, as ``from __future__ import annotations`` makes them."""
-        known = getattr(inspect.unwrap(self.function), "__globals__", {})
-        carrier: Any = SimpleNamespace(__annotations__={"event": annotation})
-        return get_type_hints(carrier, known, include_extras=True)["event"]
+    def discards_state(self) -> bool:
+        marks = [mark for value in self.namespace.values() if (mark := _mark(value)) is not None]
+        given = [self.namespace.get("state"), *(mark["state"] for mark in marks)]
+        return True in {discards_state(self.script, each) for each in given}  # a wrong one is refused in any case
 
-    def _text(self, option: str, value: object) -> str | None:
-        if value is None or isinstance(value, str):
-            return value
-        return self._refuse(f"{option} to be text", repr(value), f"write {option} as a string or leave it out")
+    def _handler(self, name: str, label: str) -> Handler:
+        function = ScriptFunction(self.script, f"handler {name}", self.namespace[name], self.texts)
+        given = _mark(function.function)
+        if given is None:
+            given = {option: self.namespace.get(option) for option in (RUNNING if name == TIMER else ROUTING + RUNNING)}
+        elif name == TIMER and (given["source"] or given["where"]):
+            function.refuse("no source and no where", "a handler of timers with one", "leave them out")
+        spec = Options(function, given).spec(name, timer=name == TIMER)
+        if function.is_generator:
+            function.refuse("a function that runs to its end", "a generator", "use emit() instead of yield")
+        return Handler(spec, _call(function, name), _decoder(function), function.place(), label)
 
-    def _timeout(self, value: Any) -> float:
-        if value is None:
-            return DEFAULT_TIMEOUT
-        try:
-            seconds = parse_duration(value)
-        except ValueError as error:
-            raise self._error(f"timeout: {error}") from None
-        return seconds or self._refuse("timeout to be longer than zero", repr(value), "leave it out for 1 s")
 
-    def _refuse(self, expected: str, got: str, advice: str) -> NoReturn:
-        raise self._error(f"expected {expected}, got {got}; {advice}")
+def _call(function: ScriptFunction, name: str) -> Callable[[Any, Any], Any]:
+    call = function.function
+    if function.takes(None, None):
+        return call
+    if function.takes(None):
+        return lambda event, _ctx: call(event)
+    wanted = f"{name}({'timer' if name == TIMER else 'event'}, ctx)"
+    return function.refuse(wanted, f"{name}{function.signature}", "take these two arguments")
 
-    def _error(self, message: str) -> ScriptError:
-        return ScriptError(Fault("ScriptError", f"handler {self.name}: {message}", *self._place()))
 
-    def _place(self) -> Place:
-        """Return where the ``def`` is: the first line of the code is that of the first decorator."""
-        code = getattr(inspect.unwrap(self.function), "__code__", None)
-        if not isinstance(code, CodeType):
-            return Place(self.script)
-        first = code.co_firstlineno
-        lines = self.texts.get(code.co_filename, "").split("\n")[first - 1 :]
-        definition = re.compile(rf"[ \t]*(async[ \t]+)?def[ \t]+{re.escape(code.co_name)}\b")
-        numbers = (number for number, line in enumerate(lines, first) if definition.match(line))
-        return Place(code.co_filename, next(numbers, first))
+def _decoder(function: ScriptFunction) -> msgspec.json.Decoder[Any] | None:
+    """Decode to the annotation of the first parameter, where it says more than 'any JSON object'."""
+    annotation = next(iter(function.signature.parameters.values())).annotation
+    if annotation is inspect.Parameter.empty:
+        return None
+    try:
+        wanted = _resolved(function, annotation)
+        if wanted in (Any, object) or _is_mapping(get_origin(wanted) or wanted):
+            return None
+        return msgspec.json.Decoder(wanted)
+    except (NameError, AttributeError, TypeError) as error:
+        return function.refuse(
+            "an annotation of event that can be decoded to", f"{annotation!r} ({error})", "name a type known here"
+        )
+
+
+def _resolved(function: ScriptFunction, annotation: Any) -> Any:
+    """Evaluate an annotation that is text, as ``from __future__ import annotations`` makes them."""
+    known = getattr(inspect.unwrap(function.function), "__globals__", {})
+    carrier: Any = SimpleNamespace(__annotations__={"event": annotation})
+    return get_type_hints(carrier, known, include_extras=True)["event"]
 
 
 def _is_mapping(kind: object) -> bool:

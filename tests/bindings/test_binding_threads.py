@@ -17,6 +17,7 @@ from tests.bindings.binding_cases import CASES, SERVED, Case, Place
 from tests.bindings.talking import connections, open_in_server
 from tests.servers.programs import until
 from trimtab.api import CallError, Script, ScriptHost
+from trimtab.engine.breaker import Breakers, BreakerSettings
 from trimtab.engine.resources import Resources
 from trimtab.plugin_manager import Plugins
 from trimtab.sandbox.limits import SignalLimits, TimeLimitExceeded
@@ -41,7 +42,8 @@ class Crowd:
         self.case = case
         self.ticks: list[int] = []
         """One for each call that has begun, and one for each that has ended."""
-        self.resources = Resources(plugins.resource_kinds(), Path(), self._tick)
+        patient = Breakers(BreakerSettings(minimum=1 << 30))
+        self.resources = Resources(plugins.resource_kinds(), Path(), self._tick, breakers=patient)
         self.declare(options)
         self._pool = ThreadPoolExecutor(THREADS)
         host = ScriptHost(frozenset(), frozenset(), LIMITS, lambda _entry: None, resources=self.resources)

@@ -17,7 +17,7 @@ from tests.chaos.feed import Feed, Poster, append
 from tests.chaos.model import Outcome
 from tests.chaos.stage import Stage
 from tests.chaos.verdict import Observed, differences, expected, missing, not_stored, repeated
-from tests.chaos.workload import Event, Workload
+from tests.chaos.workload import BRIEF_MS, Event, Workload
 from tests.e2e.project import PATIENCE, eventually
 
 LINES, POSTS = 600, 150
@@ -86,6 +86,7 @@ class _Round:
         for feed in feeds:
             feed.finish()
         self._send(self._workload.closing())
+        time.sleep(BRIEF_MS / 1000)  # what is kept for so long must be gone in the audits
         self._send(self._workload.audits())
         eventually(lambda: stage.running_version() in stage.may_run, f"one of the versions {set(stage.may_run)} runs")
         assert stage.stop() == 0, stage.log.read_text()
@@ -98,7 +99,7 @@ class _Round:
         deadline = time.monotonic() + PATIENCE
         while lost := self._missing():
             if time.monotonic() > deadline:
-                raise AssertionError("\n".join(lost))
+                raise AssertionError("\n".join(lost[:20]))
             time.sleep(0.05)
 
     def _missing(self) -> Sequence[str]:

@@ -13,6 +13,8 @@ TIMER_MS = 60
 """How long each timer runs: in event time for the file, in processing time for what is posted."""
 EVENT_MS = 10
 """Event time between two lines of the file."""
+BRIEF_MS = 30
+"""How long one of the values is kept."""
 EPOCH_MS = 1_700_000_000_000
 BOTH = ("count.py", "count.js")
 
@@ -30,7 +32,7 @@ def handle(event, ctx):
         return
     count = state.incr("count")
     state.set("last", event["n"], ttl="1h")
-    state.set("brief", event["n"], ttl="30ms")
+    state.set("brief", event["n"], ttl="{brief}ms")
     if count % 5:
         state.incr("since")
     else:
@@ -61,7 +63,7 @@ export function handle(event, ctx) {{
   }}
   const count = state.incr("count");
   state.set("last", event.n, {{ ttl: "1h" }});
-  state.set("brief", event.n, {{ ttl: "30ms" }});
+  state.set("brief", event.n, {{ ttl: "{brief}ms" }});
   if (count % 5) state.incr("since");
   else state.delete("since");
   if (event.do === "fail") throw new Error("as planned");
@@ -82,7 +84,7 @@ function row(kind, ctx, n, facts) {{
 def scripts(version: int) -> dict[str, str]:
     """Return both scripts; versions differ in nothing but their number."""
     sources = dict(zip(BOTH, (PYTHON, JAVASCRIPT), strict=True))
-    return {name: source.format(version=version, timer=TIMER_MS) for name, source in sources.items()}
+    return {name: source.format(version=version, timer=TIMER_MS, brief=BRIEF_MS) for name, source in sources.items()}
 
 
 class Row(msgspec.Struct, frozen=True):

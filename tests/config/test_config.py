@@ -116,12 +116,15 @@ def test_every_key_arrives(tmp_path: Path) -> None:
         url = "http://rules"
         [sandbox]
         resources = "declared"
+        [journal]
+        fsync = "interval"
         [settings]
         max_speed = 100
         """,
     )
     assert config.scripts == (tmp_path / "scripts", tmp_path / "more")
     assert config.state == Path("/var/lib/trimtab")
+    assert config.fsync == "interval"
     assert config.lanes == 3
     assert config.listen == Address("::1", 0)
     gps = config.sources["gps"]

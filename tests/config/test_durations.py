@@ -29,7 +29,25 @@ def test_text_with_a_unit_and_numbers_of_seconds_are_durations(written: str | fl
 
 
 @pytest.mark.parametrize(
-    "written", ["5", "", "s", "5 apples", "-1s", "1s2m", "٣s", -1, True, float("inf"), float("nan"), 10**400, None]
+    "written",
+    [
+        "5",
+        "",
+        "s",
+        "5 apples",
+        "-1s",
+        "1s2m",
+        "٣s",
+        -1,
+        True,
+        float("inf"),
+        float("nan"),
+        10**400,
+        None,
+        1e10,
+        "36501d",
+        "9" * 400 + "d",
+    ],
 )
 def test_anything_else_is_refused_with_what_was_expected_and_what_came(written: Any) -> None:
     with pytest.raises(ValueError, match="expected a duration such as") as refused:
@@ -37,6 +55,6 @@ def test_anything_else_is_refused_with_what_was_expected_and_what_came(written: 
     assert str(refused.value).endswith(f"got {written!r}")
 
 
-@given(st.integers(0, 10**6), st.sampled_from([("ms", 0.001), ("s", 1), ("m", 60), ("h", 3600), ("d", 86400)]))
+@given(st.integers(0, 36500), st.sampled_from([("ms", 0.001), ("s", 1), ("m", 60), ("h", 3600), ("d", 86400)]))
 def test_a_duration_is_its_number_times_its_unit(number: int, unit: tuple[str, float]) -> None:
     assert parse_duration(f"{number}{unit[0]}") == pytest.approx(number * unit[1])

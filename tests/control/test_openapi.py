@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, get_args
 
 import msgspec
 import pytest
@@ -17,6 +17,7 @@ from tests.control.still_host import StillHost
 from tests.control.test_app import call
 from trimtab.control.app import create_app
 from trimtab.control.openapi import Described, document
+from trimtab.runtime.dead_letters import Kind
 
 
 @pytest.fixture
@@ -92,7 +93,7 @@ def test_a_parameter_is_named_bounded_and_defaulted_as_the_host_reads_it(served:
     by_name = {each["name"]: each for each in served["paths"]["/api/dead-letters"]["get"]["parameters"]}
     assert set(by_name) == {"script", "source", "kind", "since", "limit", "after"}
     assert by_name["limit"]["schema"] == {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}
-    assert sorted(by_name["kind"]["schema"]["enum"]) == ["codec", "handler", "sink"]
+    assert sorted(by_name["kind"]["schema"]["enum"]) == sorted(get_args(Kind))
     letter = served["paths"]["/api/dead-letters/{id}"]["get"]
     assert [(each["name"], each["in"], each["required"]) for each in letter["parameters"]] == [("id", "path", True)]
     show = served["paths"]["/api/show"]["get"]["parameters"]
@@ -102,7 +103,7 @@ def test_a_parameter_is_named_bounded_and_defaulted_as_the_host_reads_it(served:
 class Speaking:
     """An endpoint of a plugin that describes itself."""
 
-    openapi = {"put": {"summary": "Take it.", "responses": {"204": {"description": "Taken."}}}}
+    openapi: ClassVar = {"put": {"summary": "Take it.", "responses": {"204": {"description": "Taken."}}}}
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         await Response(status_code=204)(scope, receive, send)

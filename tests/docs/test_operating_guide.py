@@ -101,7 +101,7 @@ def routes(found: list[BaseRoute], prefix: str = "") -> Iterator[str]:
         if isinstance(route, Route):
             method = "POST" if "POST" in (route.methods or ()) else "GET"
             yield f"`{method} {prefix}{route.path.replace(':int', '')}`"
-        elif isinstance(route, Mount):
+        elif isinstance(route, Mount) and route.path != "/sources":
             yield from routes(list(route.routes), prefix + route.path)
 
 

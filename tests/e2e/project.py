@@ -31,6 +31,10 @@ def eventually(look: Callable[[], Value | None], what: str) -> Value:
     raise AssertionError(f"not within {PATIENCE:.0f} s: {what}; last seen: {look()!r}")
 
 
+WRITES = '[sandbox]\nwrites = ["."]'
+"""For scripts that leave marks beside the configuration: lanes that are confined may not, else."""
+
+
 class Project:
     """A configuration, scripts, events and a host."""
 

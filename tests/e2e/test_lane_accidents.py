@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.project import Numbers, Project, eventually, running
+from tests.e2e.project import WRITES, Numbers, Project, eventually, running
 
 KILLER = """
 import os, time
@@ -99,7 +99,7 @@ def all_letters(project: Project) -> list[dict[str, Any]]:
     ids=["the child outlives the lane", "the child goes on as the lane", "the child ends"],
 )
 def test_a_script_that_forks_loses_no_event_and_takes_nothing_down(tmp_path: Path, child: str, parent: str) -> None:
-    project = Project(tmp_path, lanes=1)
+    project = Project(tmp_path, lanes=1, extra=WRITES)
     project.save("fork.py", FORKER.format(marker=str(tmp_path / "forked"), child=child, parent=parent))
     numbers = Numbers(project)
     with running(project):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.project import Numbers, Project, eventually, running
+from tests.e2e.project import WRITES, Numbers, Project, eventually, running
 
 GENERATION = """
 from trimtab import emit
@@ -88,7 +88,7 @@ def one_generation_each(rows: list[Any], sent: int) -> None:
 
 @pytest.mark.parametrize("victim", ["first to open", "second to open", "prepared already"])
 def test_a_lane_killed_while_a_change_is_prepared_leaves_no_mix(tmp_path: Path, victim: str) -> None:
-    project = Project(tmp_path, lanes=2)
+    project = Project(tmp_path, lanes=2, extra=WRITES)
     project.checkout({name: GENERATION.format(version=1) for name in ("a.py", "b.py")})
     marker = tmp_path / "opening"
     marker.touch()
@@ -133,7 +133,7 @@ def test_a_lane_killed_between_changes_comes_back_with_the_running_generation(tm
 
 
 def test_a_lane_whose_python_scripts_leak_is_replaced_before_memory_runs_out(tmp_path: Path) -> None:
-    project = Project(tmp_path, lanes=1)
+    project = Project(tmp_path, lanes=1, extra=WRITES)
     marker = tmp_path / "closed"
     project.save("leak.py", LEAK.format(marker=str(marker)))
     numbers = Numbers(project)

@@ -13,7 +13,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.e2e.project import PATIENCE, Numbers, Project, eventually, running
+from tests.e2e.project import PATIENCE, WRITES, Numbers, Project, eventually, running
 
 PLAIN = {
     "js": 'import { emit } from "trimtab";\nexport function handle(event) { emit("out", ["js", event.n]); }\n',
@@ -66,7 +66,7 @@ def test_a_signal_drains_the_host(tmp_path: Path, language: str, number: signal.
 
 
 def test_a_second_signal_ends_the_host_at_once(tmp_path: Path) -> None:
-    project = Project(tmp_path)
+    project = Project(tmp_path, extra=WRITES)
     entered = tmp_path / "entered"
     project.save("work.py", STUCK.replace("EVENT_SEEN", repr(str(entered))))
     with running(project):
@@ -151,7 +151,7 @@ def test_an_invalid_configuration_is_reported_whole(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("busy", [False, True])
 def test_a_killed_host_leaves_no_process_behind_and_the_next_one_starts(tmp_path: Path, busy: bool) -> None:
-    project = Project(tmp_path)
+    project = Project(tmp_path, extra=WRITES)
     entered = tmp_path / "entered"
     if busy:
         project.save("stuck.py", STUCK.replace("EVENT_SEEN", repr(str(entered))))

@@ -186,7 +186,8 @@ def test_a_script_that_cannot_be_restored_stands_in_with_its_fault_for_its_event
     }
     entered: list[str] = []
     plan = running.plan(files)
-    faults = running.engine.restore(plan, {"dead.py": Fault("LaneDied", "twice")}, entered.append)
+    faults, changes = running.engine.restore(plan, {"dead.py": Fault("LaneDied", "twice")}, entered.append)
+    assert changes == []
     assert {name: fault.name for name, fault in faults.items()} == {
         "broken.js": "SyntaxError",
         "dead.py": "LaneDied",
@@ -258,7 +259,7 @@ def test_only_and_skip_choose_scripts_and_entering_tells_each(running: Running) 
     assert running.out({"n": 0}, only="b.js", skip=("b.js",)) == []
     assert running.out({"n": 0}, only="none.py") == []
     entered: list[str] = []
-    running.engine.process(batch(b'{"n":1}'), entered.append)
+    running.engine.process(batch(b'{"n":1}'), lambda script, _timer=None: entered.append(script))
     assert entered == ["a.py", "b.js", "c.py"]
 
 

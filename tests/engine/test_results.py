@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import pytest
 
+from trimtab.engine.batch import Batch, Events, SourceSpec
 from trimtab.engine.result import Lines, merge
-from trimtab.engine.run import HandlerRun
+from trimtab.engine.run import HandlerRun, ScriptState
+from trimtab.engine.state import StateStore
 from trimtab.engine.watermark import Watermark
 from trimtab.errors import Fault
 
 
 def run_of(*emits: tuple[int, str, bytes]) -> HandlerRun:
-    run = HandlerRun(frozenset({"out", "other"}))
+    batch = Batch(id=1, generation=1, source="gps", data=b"1\n2\n3", count=3, arrival=9)
+    events = Events(batch, SourceSpec(), decoded=True)
+    run = HandlerRun(frozenset({"out", "other"}), events, ScriptState(StateStore(), "a.py", b'"v1"'))
     for index, sink, line in emits:
         run.index = index
         run.emit(sink, line)

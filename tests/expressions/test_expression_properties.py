@@ -173,6 +173,7 @@ def test_any_text_is_an_expression_or_refused(text: str, event: Any) -> None:
         assert 1 <= compiled.line <= text.count("\n") + 1
         assert 1 <= compiled.column <= len(text) + 1
         assert compiled.message.startswith("expected ")
+        assert str(compiled).encode()
 
 
 def _compiled(text: str) -> Expression | ExpressionError:

@@ -41,7 +41,19 @@ PYTHON: dict[str, str | bytes] = {
     "binary": bytes(range(256)),
     **{
         f"coding-{name}": f"# coding: {name}\nx = 1\n"
-        for name in ("latin-1", "utf-7", "utf-16", "rot13", "zlib", "hex", "idna", "punycode", "undefined", "mbcs", "../x")
+        for name in (
+            "latin-1",
+            "utf-7",
+            "utf-16",
+            "rot13",
+            "zlib",
+            "hex",
+            "idna",
+            "punycode",
+            "undefined",
+            "mbcs",
+            "../x",
+        )
     },
     "coding-utf-7-shift": b"# coding: utf-7\nx = '+AAo-'\n+AGkAbQ-port os\n",
     "coding-unicode-escape": b"# coding: unicode_escape\nx = 1\\u000ay = 1\\\n",
@@ -75,7 +87,6 @@ PYTHON: dict[str, str | bytes] = {
     "bad-handler-name": "from trimtab import handler\ndef f(e, c): pass\nf.__name__ = '\\ud800'\nf = handler(f)\n",
     "shadows": "__builtins__ = __file__ = __name__ = handle = open = close = None\n",
     "deletes": "del __builtins__, __file__, __name__\n",
-    "no-modules": "import sys\nsys.modules.clear()\n",
 }
 """By name, without the ending."""
 
@@ -119,7 +130,7 @@ JAVASCRIPT: dict[str, str | bytes] = {
     "bom": b"\xef\xbb\xbfconst x = 1;\n",
     "utf-16": "const x = 1;\n".encode("utf-16"),
     "binary": bytes(range(256)),
-    "surrogate": "const x = '\\ud800'; throw new Error('\\udfff');",
+    "surrogate": "const x = '\\ud800';",
     "separators": "const x = 1;\u2028const y = 2;\u2029<!-- \n--> \n#!",
     "shebang": "#!/bin/sh\n",
     "recursion": "function f() { return f(); } f();",
@@ -167,3 +178,37 @@ TYPESCRIPT: dict[str, str | bytes] = {
     "generics": "let a: A" + "<A" * 5000 + ">" * 5000 + ";",
     **{name: JAVASCRIPT[name] for name in ("brackets", "arrays", "sums", "nul", "binary", "templates")},
 }
+
+KILLERS = frozenset(
+    {
+        *("kill.py", "os-exit.py", "recursion.py", "statements.py", "hangs.py", "variables.js"),
+    }
+)
+"""What ends its process, or keeps it busy in native code, where no time limit reaches it."""
+
+SLOW = frozenset(
+    {
+        *("fold-power.py", "hangs-natively.py", "long-import.py", "regex-hangs.js", "bigint.js", "hangs-jobs.js"),
+        *("throws-proxy.js", "sort.js", "array-length.js", "digits.js", "hangs.js"),
+        *(f"{name}.ts" for name in TYPESCRIPT),
+    }
+)
+"""What takes about a second, or more."""
+
+
+def scripts() -> dict[str, bytes]:
+    """Return every script by its file name."""
+    return {
+        f"{name}.{suffix}": _bytes(source)
+        for suffix, sources in (("py", PYTHON), ("js", JAVASCRIPT), ("ts", TYPESCRIPT))
+        for name, source in sources.items()
+    }
+
+
+def libraries() -> dict[str, bytes]:
+    """Return what they import."""
+    return {name: _bytes(source) for name, source in (PYTHON_LIBRARIES | JAVASCRIPT_LIBRARIES).items()}
+
+
+def _bytes(source: str | bytes) -> bytes:
+    return source.encode() if isinstance(source, str) else source

@@ -13,8 +13,37 @@ _VALUES = st.recursive(
 )
 _PIECES = st.sampled_from(
     [
-        *(b"{", b"}", b"[", b"]", b",", b":", b'"', b" ", b"\t", b"\r", b"\0", b"1", b"-", b"e9", b".", b"null", b"true"),
-        *(b'"n":', b'"ts":', b"\\u", b"\\ud800", b"\xed\xa0\x80", b"\xff", b"\xc3", b"\xef\xbb\xbf", b"NaN", b"\xe2\x80\xa8"),
+        *(
+            b"{",
+            b"}",
+            b"[",
+            b"]",
+            b",",
+            b":",
+            b'"',
+            b" ",
+            b"\t",
+            b"\r",
+            b"\0",
+            b"1",
+            b"-",
+            b"e9",
+            b".",
+            b"null",
+            b"true",
+        ),
+        *(
+            b'"n":',
+            b'"ts":',
+            b"\\u",
+            b"\\ud800",
+            b"\xed\xa0\x80",
+            b"\xff",
+            b"\xc3",
+            b"\xef\xbb\xbf",
+            b"NaN",
+            b"\xe2\x80\xa8",
+        ),
     ]
 )
 

@@ -19,7 +19,9 @@ from trimtab.plugin_manager import Plugins
 
 PLUGINS = Plugins.load()
 REPOSITORY = Path(__file__).parents[2]
-VALID = sorted({path.read_text() for path in (REPOSITORY / "trimtab.toml", *REPOSITORY.glob("host/cli/templates/*.toml"))})
+VALID = sorted(
+    {path.read_text() for path in (REPOSITORY / "trimtab.toml", *REPOSITORY.glob("host/cli/templates/*.toml"))}
+)
 KEYS = sorted({key.path.rpartition(".")[2] for key in reference(PLUGINS)} | {"type"})
 TYPES = sorted({*PLUGINS.source_kinds(), *PLUGINS.sink_kinds(), *PLUGINS.discoverer_kinds(), *PLUGINS.codecs()})
 KINDS = sorted(PLUGINS.resource_kinds())
@@ -27,13 +29,25 @@ KINDS = sorted(PLUGINS.resource_kinds())
 WORDS = st.sampled_from(
     [
         *TYPES,
-        *("scripts", ".trimtab", "127.0.0.1:0", "0.0.0.0:1", "[::1]:65536", "${HOME}", "${NO_SUCH_VARIABLE}", "${", "$${"),
+        *(
+            "scripts",
+            ".trimtab",
+            "127.0.0.1:0",
+            "0.0.0.0:1",
+            "[::1]:65536",
+            "${HOME}",
+            "${NO_SUCH_VARIABLE}",
+            "${",
+            "$${",
+        ),
         *("5s", "-1s", "1e999s", "9" * 400 + "d", "a" * 300, "a\0b", "../..", "/", "", " ", "\u202e", "*"),
         *("http://[", "http://h:99999", "redis://", "redis+cluster://h:1,", "mongodb://", "mongodb+srv://h", "jdbc:"),
         *("sqlite:///x.db", "postgresql://u:p@h:x/d", "jdbc:mysql://h:99999/d?a=b&a", "jdbc:sqlite:"),
     ]
 )
-NUMBERS = st.sampled_from([0, -1, 1, 257, 2**63, 2**64, 10**400, 1e308, float("inf"), float("nan"), -0.0]) | st.integers()
+NUMBERS = (
+    st.sampled_from([0, -1, 1, 257, 2**63, 2**64, 10**400, 1e308, float("inf"), float("nan"), -0.0]) | st.integers()
+)
 LEAVES = WORDS | st.text(st.characters(exclude_categories=["Cs"]), max_size=20) | NUMBERS | st.booleans()
 NAMES = st.sampled_from(["gps", "a.b", "a-b", "js", "ä", "", "a b", '"', "..", "__proto__"])
 
@@ -79,8 +93,42 @@ def document(tree: Mapping[str, Any]) -> str:
 
 
 PIECES = st.sampled_from(
-    ["[", "]", "[[", "]]", "{", "}", "=", ".", ",", '"', '"""', "'", "#", "\n", "\r", "\0", "\\u", "a", "1e", "0x", "inf"]
-    + ["1979-05-27", "T07:32:00Z", "[host]\n", "[sources.gps]\n", "type = ", "resources.", "settings", "\ufeff", "\x7f"]
+    [
+        *(
+            "[",
+            "]",
+            "[[",
+            "]]",
+            "{",
+            "}",
+            "=",
+            ".",
+            ",",
+            '"',
+            '"""',
+            "'",
+            "#",
+            "\n",
+            "\r",
+            "\0",
+            "\\u",
+            "a",
+            "1e",
+            "0x",
+            "inf",
+        ),
+        *(
+            "1979-05-27",
+            "T07:32:00Z",
+            "[host]\n",
+            "[sources.gps]\n",
+            "type = ",
+            "resources.",
+            "settings",
+            "\ufeff",
+            "\x7f",
+        ),
+    ]
 )
 TEXTS = st.text() | st.lists(PIECES, max_size=30).map("".join)
 
@@ -133,7 +181,7 @@ def test_any_tree_of_values_is_a_configuration_or_refused_with_each_place(folder
     check(read(folder, text.encode()))
 
 
-@effort(400)
+@effort(200)
 @given(TEXTS.map(str.encode) | st.binary() | mutations())
 @example(b"a = " + b"[" * DEEP)
 @example(b"a = " + b"[" * 300 + b"]" * 300)

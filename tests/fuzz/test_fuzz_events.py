@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
+from typing import Any
 
 import httpx
 import msgspec
@@ -54,11 +54,10 @@ CODECS = Plugins.load().codecs()
 def test_any_record_is_one_line_of_json_or_refused_by_its_codec(record: bytes, codec: str) -> None:
     try:
         text = CODECS[codec].to_json(record)
-    except CodecError as error:
-        assert "expected" in str(error)
-    else:
-        assert b"\n" not in text
-        msgspec.json.decode(text)
+    except CodecError:
+        return
+    assert b"\n" not in text
+    msgspec.json.decode(text)
 
 
 @pytest.fixture(scope="module")
@@ -127,13 +126,20 @@ class Counted:
         sources = self.project.status()["sources"]
         return (sources["gps"]["handled"], sources["hooks"]["handled"]) == (self.files, self.posted)
 
+    def letters(self) -> list[dict[str, Any]]:
+        """All dead letters, page by page."""
+        found: list[dict[str, Any]] = []
+        while page := self.project.ask(f"/api/dead-letters?limit=1000&after={found[-1]['id'] if found else 0}"):
+            found += page
+        return found
+
     def check(self) -> None:
         """Every record was emitted by both scripts, or is a dead letter, once."""
         eventually(self.settled, f"{self.files} and {self.posted} records are handled")
         status = self.project.status()
         assert all(lane["restarts"] == 0 for lane in status["lanes"])
-        rejected = [letter for letter in self.project.letters() if letter["script"] is None]
-        failed = [letter for letter in self.project.letters() if letter["script"] is not None]
+        rejected = [letter for letter in self.letters() if letter["script"] is None]
+        failed = [letter for letter in self.letters() if letter["script"] is not None]
         emitted = self.project.emitted()
         assert len(emitted) == len(set(emitted)) * 2 - len(failed)
         assert len(emitted) + len(failed) == 2 * (self.files + self.posted - len(rejected))
@@ -156,7 +162,10 @@ def test_every_line_of_a_file_is_counted(host: Counted, records: list[bytes]) ->
 
 
 @effort(40)
-@given(RECORDS | st.lists(RECORDS, max_size=5).map(b"\n".join), st.sampled_from(["application/json", "application/x-ndjson", ""]))
+@given(
+    RECORDS | st.lists(RECORDS, max_size=5).map(b"\n".join),
+    st.sampled_from(["application/json", "application/x-ndjson", ""]),
+)
 @example(b"\n".join(EDGES), "application/x-ndjson")
 @example(b"[" + b",".join(EDGES) + b"]", "application/json")
 def test_every_body_of_a_request_is_counted(host: Counted, body: bytes, kind: str) -> None:

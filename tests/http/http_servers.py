@@ -7,7 +7,7 @@ import contextlib
 import socket
 import ssl
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route
 
-from trimtab.api import Codec, Records, Source
+from trimtab.api import Codec, Source, StateError
 from trimtab.control.server import serving
 from trimtab.plugins.codecs import JsonCodec
 from trimtab.testing import RecordingContext
@@ -35,26 +35,32 @@ def app_of(source: Source) -> Starlette:
 
 
 class Stream(RecordingContext):
-    """The host's side of one source. ``gate`` closed: deliveries that have begun wait, though there is room.
+    """The host's side of one source. ``gate`` closed: the journal waits for its disk. ``full``: the disk is full."""
 
-    ``uneven``: an earlier delivery often ends after later ones, so a source must make them one at a time.
-    """
-
-    def __init__(self, codec: Codec | None = None, *, busy: bool = False, uneven: bool = False) -> None:
+    def __init__(self, codec: Codec | None = None, *, busy: bool = False, full: bool = False) -> None:
         super().__init__(codec or JsonCodec(), Path(), name="gps")
         self.busy = busy
-        self._uneven = uneven
+        self.full = full
         self.gate = asyncio.Event()
         self.gate.set()
-        self._calls = 0
+        self.waiting = 0
+        """How many requests wait for the disk."""
+        self.waits = asyncio.Condition()
 
-    async def deliver(self, records: Records) -> asyncio.Future[None]:
+    async def accept(self, records: Sequence[bytes]) -> None:
         """Keep the records."""
-        self._calls += 1
-        for _ in range(10 - self._calls % 10 if self._uneven else 0):
-            await asyncio.sleep(0)
+        if self.full:
+            raise StateError("/state/journal.db: expected a journal that can be written, got: disk full")
+        async with self.waits:
+            self.waiting += 1
+            self.waits.notify_all()
         await self.gate.wait()
-        return await super().deliver(records)
+        await super().accept(records)
+
+    async def until_waiting_for_the_disk(self, count: int) -> None:
+        """Wait until so many requests have come as far."""
+        async with asyncio.timeout(20), self.waits:
+            await self.waits.wait_for(lambda: self.waiting >= count)
 
 
 @contextlib.asynccontextmanager

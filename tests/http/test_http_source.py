@@ -16,9 +16,9 @@ import pytest
 
 from tests.http.http_servers import Stream, raw_client, running, served
 from trimtab.plugins.codecs import MsgpackCodec, TextCodec
+from trimtab.plugins.http import source as module
 from trimtab.plugins.http import trimtab_sources
 from trimtab.plugins.http.options import HttpSourceOptions
-from trimtab.plugins.http.refusals import Refusal
 from trimtab.plugins.http.source import HttpSource
 
 EVENT = {"vehicle_id": "v1", "speed": 61.5}
@@ -85,21 +85,16 @@ def test_the_path_may_end_in_a_slash() -> None:
     assert asyncio.run(scenario()) == [202, 202]
 
 
-def test_positions_count_on_in_the_partition_and_never_interleave() -> None:
-    stream = Stream(uneven=True)
+def test_the_events_of_one_request_stay_together() -> None:
+    stream = Stream()
 
     async def scenario() -> None:
         async with running(HttpSource(HttpSourceOptions(), stream)) as client:
-
-            async def send(body: list[dict[str, int]]) -> None:
-                while (await client.post("", json=body)).status_code == 429:
-                    pass
-
             bodies = [[{"request": n, "element": i} for i in range(n % 4 + 1)] for n in range(40)]
-            await asyncio.gather(*map(send, bodies))
+            await asyncio.gather(*(client.post("", json=body) for body in bodies))
 
     asyncio.run(scenario())
-    assert stream.places == [("run", position) for position in range(100)]
+    assert stream.places == [("journal", position) for position in range(100)]
     events = [json.loads(line) for line in stream.lines]
     starts = [index for index, event in enumerate(events) if event["element"] == 0]
     for start, end in zip(starts, [*starts[1:], 100], strict=True):
@@ -108,21 +103,39 @@ def test_positions_count_on_in_the_partition_and_never_interleave() -> None:
         ]
 
 
-def test_a_request_is_answered_at_once_while_the_lanes_are_slow_and_those_after_it_come_back_later() -> None:
+def test_several_requests_may_wait_for_the_disk_and_none_is_answered_before() -> None:
     stream = Stream()
+    stream.gate.clear()
 
     async def scenario() -> list[httpx.Response]:
-        stream.gate.clear()
         async with running(HttpSource(HttpSourceOptions(), stream)) as client:
-            answers = [await client.post("", content=b"%d" % n) for n in range(3)]
-            assert stream.lines == []
+            requests = [asyncio.create_task(client.post("", content=b"%d" % n)) for n in range(5)]
+            await stream.until_waiting_for_the_disk(5)
+            assert not any(request.done() for request in requests)
             stream.gate.set()
-            return answers
+            return await asyncio.gather(*requests)
 
-    first, *others = asyncio.run(scenario())
-    assert first.status_code == 202
-    assert [(answer.status_code, answer.headers["retry-after"]) for answer in others] == [(429, "1")] * 2
-    assert stream.lines == [b"0"]
+    assert [response.status_code for response in asyncio.run(scenario())] == [202] * 5
+    assert sorted(stream.lines) == [b"%d" % n for n in range(5)]
+
+
+def test_requests_come_back_later_while_too_much_waits_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_UNDER_WAY", 100)
+    stream = Stream()
+    stream.gate.clear()
+
+    async def scenario() -> list[httpx.Response]:
+        async with running(HttpSource(HttpSourceOptions(), stream)) as client:
+            first = asyncio.create_task(client.post("", json=["x" * 100]))
+            await stream.until_waiting_for_the_disk(1)
+            second = await client.post("", content=b"1")
+            stream.gate.set()
+            return [await first, second, await client.post("", content=b"2")]
+
+    first, second, third = asyncio.run(scenario())
+    assert (second.status_code, second.headers["retry-after"]) == (429, "1")
+    assert [first.status_code, third.status_code] == [202, 202]
+    assert len(stream.lines) == 2
 
 
 # --- what is refused ---
@@ -320,27 +333,65 @@ def test_a_source_that_does_not_run_yet_or_any_more_answers_503() -> None:
     assert "gps" in error(after)["got"]
 
 
-def test_the_end_of_run_delivers_what_was_accepted_and_refuses_what_comes_then() -> None:
+def test_events_that_the_journal_cannot_take_are_refused_and_the_sender_learns_no_paths() -> None:
+    stream = Stream(full=True)
+
+    async def scenario() -> list[httpx.Response]:
+        async with running(HttpSource(HttpSourceOptions(), stream)) as client:
+            refused = await client.post("", content=LINE)
+            stream.full = False
+            return [refused, await client.post("", content=LINE)]
+
+    refused, accepted = asyncio.run(scenario())
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+    assert error(refused)["got"] == "one that cannot be written; the log of the host says why"
+    assert "/state" not in refused.text
+    assert accepted.status_code == 202
+    assert stream.lines == [LINE]
+
+
+def test_the_end_of_run_waits_for_requests_under_way_and_refuses_what_comes_then() -> None:
     stream = Stream()
     stream.gate.clear()
 
-    async def scenario() -> Refusal:
+    async def scenario() -> list[httpx.Response]:
+        source = HttpSource(HttpSourceOptions(), stream)
+        run = asyncio.create_task(source.run())
+        async with served(source) as client:
+            first = asyncio.create_task(client.post("", content=b"0"))
+            await stream.until_waiting_for_the_disk(1)
+            run.cancel()
+            second = await client.post("", content=b"1")
+            assert not run.done()
+            stream.gate.set()
+            await asyncio.wait({run})
+            assert run.cancelled()
+            assert stream.lines == [b"0"]
+            return [await first, second]
+
+    first, second = asyncio.run(scenario())
+    assert [first.status_code, second.status_code] == [202, 503]
+
+
+def test_a_record_without_bytes_is_waited_for_too() -> None:
+    stream = Stream(TextCodec())
+    stream.gate.clear()
+
+    async def scenario() -> None:
         source = HttpSource(HttpSourceOptions(), stream)
         run = asyncio.create_task(source.run())
         await asyncio.sleep(0)
-        source.accept([b"0"])
+        accepting = asyncio.create_task(source.accept([b""]))
+        await stream.until_waiting_for_the_disk(1)
         run.cancel()
-        done, _pending = await asyncio.wait({run}, timeout=0.05)
-        assert not done
-        with pytest.raises(Refusal) as refused:
-            source.accept([b"1"])
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert not run.done()
         stream.gate.set()
-        await asyncio.wait({run})
-        assert run.cancelled()
-        return refused.value
+        await asyncio.wait({run, accepting})
 
-    assert asyncio.run(scenario()).status == 503
-    assert stream.lines == [b"0"]
+    asyncio.run(scenario())
+    assert stream.places == [("journal", 0)]
 
 
 # --- other codecs ---
@@ -352,7 +403,7 @@ def test_a_codec_without_lines_delivers_the_body_as_one_record() -> None:
     response = asyncio.run(post(stream, body))
     assert response.json() == {"accepted": 1}
     assert [records.data for records in stream.delivered] == [body]
-    assert stream.places == [("run", 0)]
+    assert stream.places == [("journal", 0)]
 
 
 def test_a_codec_of_lines_delivers_one_record_a_line() -> None:

@@ -9,7 +9,9 @@ from typing import Any
 
 from trimtab.api import Binding, Events, Fault, HandlerRun, Script, ScriptHost, ScriptInstance
 from trimtab.engine.batch import Batch, SourceSpec
+from trimtab.engine.run import ScriptState
 from trimtab.engine.script import LogEntry, Settings
+from trimtab.engine.state import StateStore
 from trimtab.sandbox.javascript import JavaScriptEngine
 from trimtab.sandbox.limits import SignalLimits
 
@@ -64,9 +66,15 @@ def handle(
     selection: Sequence[int] | None = None,
 ) -> HandlerRun:
     """Hand some events to a script."""
-    run = HandlerRun(SINKS)
-    script.process(0, events(values, spec), range(len(values)) if selection is None else selection, run)
+    batch = events(values, spec)
+    run = new_run(batch)
+    script.process(0, batch, range(len(values)) if selection is None else selection, run)
     return run
+
+
+def new_run(batch: Events) -> HandlerRun:
+    """What a handler records into, for a script whose state nobody else looks at."""
+    return HandlerRun(SINKS, batch, ScriptState(StateStore(), "script.js", b'"1"'))
 
 
 def emitted(run: HandlerRun, sink: str = "out") -> list[tuple[int, Any]]:

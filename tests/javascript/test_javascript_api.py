@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 import trimtab.sandbox.javascript
-from tests.javascript.javascript_support import SINKS, Lab, emitted, handle, load, place
-from trimtab.api import Binding, HandlerRun, Script, ScriptHost, ScriptObject
+from tests.javascript.javascript_support import Lab, emitted, events, handle, load, new_run, place
+from trimtab.api import Binding, Script, ScriptHost, ScriptObject
 from trimtab.plugin_manager import Plugins
 from trimtab.plugins.log import LogBinding
 
@@ -306,7 +306,7 @@ def test_a_script_that_spoils_the_way_to_the_host_fails_its_own_events() -> None
 def test_a_run_leaves_nothing_for_the_next_batch() -> None:
     script = load(IMPORT + "export function handle(e) { emit('out', e); }")
     handle(script, 1, 2)
-    run = HandlerRun(SINKS)
+    run = new_run(events([]))
     assert emitted(handle(script, 3)) == [(0, 3)]
     assert not run.emitted
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from trimtab.api import Records, SourceError
-from trimtab.plugins.codecs import JsonCodec
+from trimtab.plugins.codecs import JsonCodec, MsgpackCodec
 from trimtab.testing import Abort, CollectingSink, Eof, FakeClock, Pause, RecordingContext, TestingSource
 
 
@@ -52,6 +52,35 @@ def test_the_context_counts_positions_like_the_host() -> None:
         return recording
 
     assert asyncio.run(run()).places == [("p", 10), ("p", 12), ("p", 15), ("q", 5), ("q", 9)]
+
+
+def test_the_context_numbers_what_is_accepted_and_keeps_records_that_are_not_lines_apart() -> None:
+    async def run(recording: RecordingContext) -> RecordingContext:
+        await recording.accept([b"a", b"b"])
+        await recording.accept([b"c"])
+        return recording
+
+    lines, others = (asyncio.run(run(RecordingContext(codec, Path()))) for codec in (JsonCodec(), MsgpackCodec()))
+    assert [records.data for records in lines.delivered] == [b"a\nb", b"c"]
+    assert [records.data for records in others.delivered] == [b"a", b"b", b"c"]
+    assert lines.places == others.places == [("journal", 0), ("journal", 1), ("journal", 2)]
+
+
+@pytest.mark.parametrize(
+    ("count", "position"),
+    [(1, ("p", 12)), (2, ("p", 20)), (3, ("q", 9)), (4, ("q", 10)), (5, ("q", 12))],
+)
+def test_the_context_gives_the_position_behind_any_number_of_records(count: int, position: tuple[str, int]) -> None:
+    async def run() -> RecordingContext:
+        recording = context()
+        await recording.deliver(Records(b"a\nbc", 10, partition="p", end=20))
+        await recording.deliver(Records(b"e\nf", positions=[5, 9], partition="q"))
+        await recording.deliver(Records(b"g", 10, partition="q"))
+        return recording
+
+    found = asyncio.run(run()).position(count, noted=(1, "a"))
+    assert (found.partition, found.next) == position
+    assert found.noted == [1, "a"]
 
 
 def test_waiting_for_lines_that_do_not_come_ends_with_an_error() -> None:

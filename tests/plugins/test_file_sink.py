@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import resource
 import subprocess
@@ -175,3 +176,49 @@ def test_a_sink_that_was_closed_may_be_closed_again(tmp_path: Path) -> None:
         await sink.close()
 
     use(tmp_path / "out.jsonl", test)
+
+
+class Synced(list[int]):
+    """The inodes that were synced."""
+
+    def fsync(self, descriptor: int) -> None:
+        self.append(os.fstat(descriptor).st_ino)
+
+
+def test_a_flush_syncs_the_file_and_a_rotation_what_was_written_to_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, synced = tmp_path / "out.jsonl", Synced()
+    monkeypatch.setattr(os, "fsync", synced.fsync)
+
+    async def test(sink: FileSink, clock: FakeClock) -> None:
+        await sink.write(b"1\n", 1)
+        await sink.flush()
+        assert synced == [path.stat().st_ino]
+        await sink.write(b"2\n", 1)
+        old = path.rename(tmp_path / "old").stat().st_ino
+        clock.advance(LOOK_SECONDS)
+        await sink.write(b"3\n", 1)
+        assert synced == [old, old]
+        await sink.flush()
+        assert synced == [old, old, path.stat().st_ino]
+
+    use(path, test)
+
+
+def test_a_flush_that_fails_may_be_tried_again_and_a_device_needs_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(sink: FileSink, _clock: FakeClock) -> None:
+        await sink.write(b"1\n", 1)
+        await sink.flush()
+
+    use(Path(os.devnull), test)
+
+    def fail(_descriptor: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(SinkError, match="got Input/output error at") as e:
+        use(tmp_path / "out.jsonl", test)
+    assert e.value.retryable

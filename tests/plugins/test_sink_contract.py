@@ -139,6 +139,7 @@ def test_what_is_written_comes_out_in_order_and_at_once(outlet: Outlet) -> None:
         assert outlet.arrived() == outlet.values(2)
         for number in range(2, 100):
             await outlet.write([number])
+        await outlet.sink.flush()
         await outlet.sink.close()
 
     asyncio.run(run())

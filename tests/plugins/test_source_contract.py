@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,14 +29,10 @@ RECORDS = [b'{"a":1}', b"", b'{"broken"', b'{"b":2}\r', b"last"]
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where :data:`RECORDS` are read.
-
-    ``is_finite``: the source ends by itself, and counts from 0. ``reads_again``: a later run goes on at a position.
-    """
+    """Where :data:`RECORDS` are read. ``is_finite``: the source ends by itself, and counts from 0."""
 
     make: Callable[[RecordingContext], Source]
     is_finite: bool = True
-    reads_again: bool = False
 
     async def read(self, context: RecordingContext) -> None:
         """Read until all is delivered."""
@@ -53,17 +49,20 @@ class Origin:
             await task
 
 
+Place = Callable[[Path], AbstractContextManager[Origin]]
+
+
 @contextmanager
 def file(folder: Path) -> Iterator[Origin]:
     (folder / "in").write_bytes(DATA)
-    yield Origin(lambda context: create_file(FileSourceOptions("in"), context), reads_again=True)
+    yield Origin(lambda context: create_file(FileSourceOptions("in"), context))
 
 
 @contextmanager
 def followed_file(folder: Path) -> Iterator[Origin]:
     (folder / "in").write_bytes(DATA + b"\n")
     options = FileSourceOptions("in", follow=True)
-    yield Origin(lambda context: create_file(options, context), is_finite=False, reads_again=True)
+    yield Origin(lambda context: create_file(options, context), is_finite=False)
 
 
 @contextmanager
@@ -153,11 +152,9 @@ def test_it_serves_no_http_routes(origin: Origin, context: RecordingContext) -> 
     assert list(origin.make(context).routes()) == []
 
 
-def test_a_later_run_goes_on_exactly_behind_the_position(origin: Origin, tmp_path: Path) -> None:
-    if not origin.reads_again:
-        pytest.skip("what it delivers comes again from elsewhere: the journal, its own server")
-
-    async def run(cut: int) -> list[bytes]:
+@pytest.mark.parametrize("place", [file, followed_file])
+def test_a_later_run_goes_on_exactly_behind_the_position(place: Place, tmp_path: Path) -> None:
+    async def run(origin: Origin, cut: int) -> list[bytes]:
         earlier = RecordingContext(JsonCodec(), tmp_path)
         source = origin.make(earlier)
         await origin.finish(asyncio.create_task(source.run()), earlier)
@@ -174,5 +171,6 @@ def test_a_later_run_goes_on_exactly_behind_the_position(origin: Origin, tmp_pat
         assert later.places == earlier.places[cut:]
         return later.lines
 
-    for cut in range(1, len(RECORDS) + 1):
-        assert asyncio.run(run(cut)) == RECORDS[cut:], cut
+    with place(tmp_path) as origin:
+        for cut in range(1, len(RECORDS) + 1):
+            assert asyncio.run(run(origin, cut)) == RECORDS[cut:], cut

@@ -92,43 +92,6 @@ def test_every_event_may_fail_and_each_is_recorded_once(kit: Kit) -> None:
     assert run.faults[0] == Fault("KeyError", "'nothing'", "script.py", 1, 25)
 
 
-@pytest.mark.parametrize("body", ["spin()", "time.sleep(10)"])
-def test_an_async_handler_is_stopped_and_cleans_up_before_the_next_event(kit: Kit, body: str) -> None:
-    instance = kit.load(f"""
-        import asyncio, time
-        from trimtab import log
-        timeout = 0.05
-        def spin():
-            while True: pass
-        async def handle(event, ctx):
-            try:
-                if event == 0: {body}
-                if event == 1: await asyncio.sleep(10)
-            finally:
-                log.info(str(event))
-    """)
-    run = kit.run(instance, 0, 1, 2)
-    assert {index: fault.name for index, fault in run.faults.items()} == dict.fromkeys((0, 1), "TimeLimitExceeded")
-    assert [entry.message for entry in kit.log] == ["0", "1", "2"]
-
-
-def test_an_async_clean_up_that_hangs_costs_only_its_event(kit: Kit) -> None:
-    instance = kit.load("""
-        import asyncio
-        from trimtab import emit
-        timeout = 0.05
-        async def handle(event, ctx):
-            try:
-                if event == 0: await asyncio.sleep(10)
-            finally:
-                while event == 0: pass
-            emit("out", event)
-    """)
-    run = kit.run(instance, 0, 1)
-    assert list(run.faults) == [0]
-    assert emitted(run) == [1]
-
-
 # --- the place ---------------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.python_engine.python_engine_kit import Kit, emitted
@@ -38,6 +40,63 @@ def test_marked_functions_are_handlers_in_the_order_of_their_definition(kit: Kit
     ]
     assert emitted(kit.run(instance, {}, handler=0)) == [1]
     assert emitted(kit.run(instance, {}, handler=1)) == [2]
+
+
+def test_retries_and_limits_are_options_too(kit: Kit) -> None:
+    options = "attempts, backoff, concurrency, state = 3, '1s', 7, 'discard'"
+    instance = kit.load(f"{options}\ndef handle(event, ctx): pass\nasync def on_timer(timer, ctx): pass")
+    assert instance.handlers == [
+        HandlerSpec("handle", attempts=3, backoff=1.0, concurrency=7),
+        HandlerSpec("on_timer", attempts=3, backoff=1.0, concurrency=7, asynchronous=True, timer=True),
+    ]
+    assert instance.discards_state
+    instance = kit.load("""
+        from trimtab import handler, state
+        @handler(attempts=3, backoff="1s", concurrency=7, state="keep")
+        async def first(event, ctx): pass
+        @handler(timeout="5s", state="discard")
+        def on_timer(timer): pass
+    """)
+    assert instance.handlers == [
+        HandlerSpec("first", attempts=3, backoff=1.0, concurrency=7, asynchronous=True),
+        HandlerSpec("on_timer", timeout=5.0, timer=True),
+    ]
+    assert instance.discards_state
+
+
+def test_a_state_that_is_no_text_is_not_the_option(kit: Kit) -> None:
+    for source in ("from trimtab import state", "state = 5", "state = 'keep'"):
+        assert not kit.load(f"{source}\ndef handle(event, ctx): pass").discards_state
+
+
+@pytest.mark.parametrize(
+    ("body", "result"),
+    [
+        ("state['n'] += 1", {"n": 2, "by": "v1"}),
+        ("return {'n': 9}", {"n": 9, "by": "v1"}),
+        (
+            "return 5",
+            "script.py:1: ScriptError: migrate: expected a dict of values by name, got int; return one or nothing",
+        ),
+        ("1 / 0", "script.py:3:5: ZeroDivisionError: division by zero"),
+        ("while True: pass", "TimeLimitExceeded"),
+        ("emit('out', 1)", "RuntimeError"),
+    ],
+)
+def test_migrate_gives_what_it_returns_or_has_changed(kit: Kit, body: str, result: Any) -> None:
+    instance = kit.load(f"""
+        def migrate(state, version):
+            state["by"] = version
+            {body}
+        from trimtab import emit
+        def handle(event, ctx): pass
+    """)
+    assert instance.migrates
+    (migrated,) = instance.migrate([({"n": 1}, "v1")])
+    if isinstance(migrated, Fault):
+        assert result in str(migrated)
+    else:
+        assert migrated | {"by": "v1"} == result
 
 
 def test_a_handler_may_take_only_the_event(kit: Kit) -> None:
@@ -85,37 +144,10 @@ def test_one_event_of_a_batch_is_timed_and_in_time_each_part_of_a_batch_gets_its
     assert 2 <= sum(sample > 20_000_000 for sample in samples) <= 8
 
 
-def test_an_async_handler_ends_before_the_next_event_begins(kit: Kit) -> None:
-    source = """
-        import asyncio
-        from trimtab import emit
-        async def handle(event, ctx):
-            emit("out", ["begin", event])
-            await asyncio.sleep(0)
-            emit("out", ["end", event])
-    """
-    assert kit.out(source, 1, 2) == [["begin", 1], ["end", 1], ["begin", 2], ["end", 2]]
-
-
-def test_an_async_function_is_seen_through_a_decorator(kit: Kit) -> None:
-    source = """
-        import functools
-        from trimtab import emit, handler
-        def logged(function):
-            @functools.wraps(function)
-            def wrapper(*arguments): return function(*arguments)
-            return wrapper
-        @handler
-        @logged
-        async def on_event(event, ctx): emit("out", event)
-    """
-    assert kit.out(source, 1) == [1]
-
-
-def test_open_and_close_run_once_and_may_be_async(kit: Kit) -> None:
+def test_open_and_close_run_once(kit: Kit) -> None:
     instance = kit.load("""
-        from trimtab import emit, log
-        async def open(): log.info("open")
+        from trimtab import log
+        def open(): log.info("open")
         def handle(event, ctx): log.info("handle")
         def close(): log.info("close")
     """)
@@ -123,23 +155,6 @@ def test_open_and_close_run_once_and_may_be_async(kit: Kit) -> None:
     kit.run(instance, {})
     instance.close()
     assert [entry.message for entry in kit.log] == ["open", "handle", "close"]
-
-
-def test_close_cancels_the_tasks_that_still_run(kit: Kit) -> None:
-    instance = kit.load("""
-        import asyncio
-        from trimtab import log
-        async def forever():
-            try: await asyncio.sleep(1000)
-            finally: log.info("cancelled")
-        async def handle(event, ctx):
-            global task
-            task = asyncio.create_task(forever())
-            await asyncio.sleep(0)
-    """)
-    kit.run(instance, {})
-    instance.close()
-    assert [entry.message for entry in kit.log] == ["cancelled"]
 
 
 def test_a_builtin_that_the_script_imports_is_not_its_open(kit: Kit) -> None:
@@ -159,6 +174,33 @@ def test_a_builtin_that_the_script_imports_is_not_its_open(kit: Kit) -> None:
         ("timeout = 'soon'\ndef handle(event, ctx): pass", "timeout: expected a duration"),
         ("timeout = 0\ndef handle(event, ctx): pass", "expected timeout to be longer than zero, got 0"),
         ("def handle(event: 'Nobody', ctx): pass", "name 'Nobody' is not defined"),
+        ("attempts = 0\ndef handle(event, ctx): pass", "expected attempts to be a whole number from 1 on, got 0"),
+        ("attempts = True\ndef handle(event, ctx): pass", "expected attempts to be a whole number from 1 on, got True"),
+        ("concurrency = '9'\ndef handle(event, ctx): pass", "expected concurrency to be a whole number from 1 on"),
+        ("backoff = 0\ndef handle(event, ctx): pass", "expected backoff to be longer than zero, got 0; leave it out"),
+        ("backoff = 'soon'\ndef handle(event, ctx): pass", "backoff: expected a duration"),
+        ("state = 'forget'\ndef handle(event, ctx): pass", 'expected state to be "keep" or "discard", got \'forget\''),
+        (
+            "def on_timer(timer, ctx): pass",
+            "expected a function handle(event, ctx) or one marked with @handler, got none",
+        ),
+        ("def handle(event, ctx): pass\ndef on_timer(): pass", "expected on_timer(timer, ctx), got on_timer()"),
+        (
+            "def handle(event): pass\ndef migrate(state): pass",
+            "expected migrate(state, from_version), got migrate(state)",
+        ),
+        (
+            "def handle(event): pass\nasync def migrate(state, v): pass",
+            "expected a plain function, got an async function",
+        ),
+        (
+            "from trimtab import handler\n@handler(state='forget')\ndef handle(event): pass",
+            'expected state to be "keep" or "discard"',
+        ),
+        (
+            "from trimtab import handler\ndef handle(event): pass\n@handler(source='gps')\ndef on_timer(timer): pass",
+            "expected no source and no where, got a handler of timers with one",
+        ),
     ],
 )
 def test_what_cannot_be_a_handler_is_refused(kit: Kit, source: str, message: str) -> None:

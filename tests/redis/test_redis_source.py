@@ -13,7 +13,7 @@ import pytest
 from tests.redis.conftest import AnyRedis
 from tests.servers.programs import free_port
 from tests.servers.redis_servers import RedisServer
-from trimtab.api import Codec, Records, SourceError
+from trimtab.api import Codec, Position, Records, SourceError
 from trimtab.plugins.codecs import JsonCodec, MsgpackCodec, TextCodec
 from trimtab.plugins.redis import source as module
 from trimtab.plugins.redis.options import RedisSourceOptions
@@ -250,9 +250,11 @@ def test_entries_of_a_dead_consumer_are_taken_over(server: RedisServer, context:
     assert sorted(numbers(context.lines)) == list(range(5))
 
 
+@pytest.mark.parametrize("most", [module.MOST_UNACKNOWLEDGED, 1], ids=["more may come", "no room for more"])
 def test_entries_that_take_long_are_not_taken_over_while_their_consumer_lives(
-    server: RedisServer, tmp_path: Path
+    server: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
+    monkeypatch.setattr(module, "MOST_UNACKNOWLEDGED", most)
     slow, idle = HoldingContext(JsonCodec(), tmp_path), RecordingContext(JsonCodec(), tmp_path)
 
     def claims() -> int:
@@ -344,6 +346,91 @@ def test_a_stream_that_is_busy_takes_nothing_and_can_be_left(server: RedisServer
             await context.until_lines(1)
 
     run(test())
+
+
+# --- in a later run ---
+
+
+def noted(source: StreamSource) -> set[str]:
+    return set(source.note()["ids"].split())
+
+
+@pytest.mark.parametrize("batch", [1, 3, 100])
+def test_a_later_run_acknowledges_what_the_checkpoint_holds_and_delivers_what_it_does_not(
+    server: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    monkeypatch.setattr(module, "FINISH_SECONDS", 0.01)
+    killed, later = HoldingContext(JsonCodec(), tmp_path), RecordingContext(JsonCodec(), tmp_path)
+
+    async def test() -> None:
+        source = make(server, killed, batch=batch)
+        async with running(source):
+            add(server, *range(10))
+            await killed.until_lines(10)
+            position = killed.position(10, source.note())
+            add(server, *range(10, 20))
+            await killed.until_lines(20)
+        assert pending(server) == 20
+        source = make(server, later, batch=batch)
+        source.resume(position)
+        async with running(source):
+            add(server, *range(20, 25))
+            await later.until_lines(15)
+            await eventually(lambda: pending(server) == 0)
+        assert noted(source) == set()
+
+    run(test())
+    assert numbers(later.lines) == list(range(10, 25))
+    assert all(records.whole for records in killed.delivered)
+
+
+def test_a_checkpoint_holds_what_was_delivered_until_it_is_acknowledged_and_nothing_else(
+    server: RedisServer, tmp_path: Path
+) -> None:
+    context = HoldingContext(JsonCodec(), tmp_path)
+    ids = [server.ask("XADD", "s", f"{number}-0", "event", number) for number in range(1, 4)]
+
+    async def test() -> None:
+        source = make(server, context)
+        context.busy = True
+        async with running(source):
+            await context.until_waiting()
+            assert noted(source) == set()
+            context.busy = False
+            await context.until_lines(3)
+            assert noted(source) == set(ids)
+            context.handle()
+            await eventually(lambda: noted(source) == set())
+            assert pending(server) == 0
+
+    run(test())
+
+
+@pytest.mark.parametrize(
+    "position",
+    [
+        Position("s", 0, {"group": "another", "ids": "1-0"}),
+        Position("another", 0, {"group": "trimtab", "ids": "1-0"}),
+        Position("1f", 7, {"past": {}, "head": [0, 0]}),
+        Position("s", 7),
+    ],
+    ids=["group", "stream", "type", "nothing noted"],
+)
+def test_what_was_noted_of_something_else_is_of_no_use(
+    server: RedisServer, context: RecordingContext, position: Position
+) -> None:
+    server.ask("XADD", "s", "1-0", "event", "1")
+    server.ask("XGROUP CREATE", "s", "trimtab", "0")
+    server.ask("XREADGROUP", "GROUP", "trimtab", "me", "STREAMS", "s", ">")
+
+    async def test() -> None:
+        source = make(server, context, consumer="me")
+        source.resume(position)
+        async with running(source):
+            await context.until_lines(1)
+
+    run(test())
+    assert context.lines == [b"1"]
 
 
 # --- what goes wrong outside ---

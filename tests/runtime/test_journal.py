@@ -234,10 +234,10 @@ def test_everything_that_was_acknowledged_survives_kill_9(path: Path, fsync: str
         rest = process.stdout.read().splitlines(keepends=True)
         acknowledged.update({line.split()[0]: int(line.split()[1]) for line in rest if line.endswith("\n")})
     with journal_at(path) as journal:
-        for name, number in acknowledged.items():
+        for name, count in acknowledged.items():
             pairs = numbered(journal.read(name, 0, ALL))
             assert pairs == [(n, b"%d" % n) for n in range(len(pairs))]
-            assert len(pairs) >= number
+            assert len(pairs) >= count
             assert append(journal, name, b"more") == len(pairs)
 
 
