@@ -205,7 +205,11 @@ class Source(ABC):
         """
 
     def routes(self) -> Sequence[BaseRoute]:
-        """HTTP routes that the host serves for this source, below ``/sources/NAME``. Called once, before run."""
+        """HTTP routes that the host serves for this source, below ``/sources/NAME``. Called once, before run.
+
+        An endpoint may have an attribute ``openapi``: its OpenAPI operations by method in lower case, for
+        ``/openapi.json``; the security scheme ``source`` is a bearer token of the source.
+        """
         return ()
 
     def position(self) -> str | None:

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 SCAN_AGAIN = 1.0
 """Seconds until a discoverer that failed is asked again."""
+CHECKPOINT_AGAIN = 0.1
+"""Seconds between checkpoints while sources end."""
 
 
 class Host:
@@ -161,6 +163,9 @@ class Host:
         finally:
             stopped.cancel()
             sources.cancel()
+            while not sources.done():  # one that acknowledges outside waits for a checkpoint
+                await self._checkpointer.take("asked")
+                await asyncio.wait({sources}, timeout=CHECKPOINT_AGAIN)
             await asyncio.gather(stopped, sources, return_exceptions=True)
 
     async def _watch(self, discoverer: Discoverer) -> None:

@@ -121,8 +121,7 @@ class Flights:
 
     def _expire(self, flight: Flight) -> None:
         run = flight.run
-        if run is None:
-            return
+        assert run is not None  # noqa: S101 - tells the type checker
         place = flight.instance.cancel(run)
         run.fail(run.index, waited_too_long(flight.spec.timeout, place))
         self._done(flight, run)

@@ -419,4 +419,8 @@ class Transaction:
 def _named(name: object) -> str:
     if not isinstance(name, str) or not name or name.startswith("\0"):
         raise TypeError(f"state: expected a name, as text that is not empty, got {name!r}")
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise TypeError(f"state: expected a name without lone surrogates, got {name!r}") from None
     return name

@@ -95,6 +95,8 @@ class Ingest(SourceContext):
 
     async def accept(self, records: Sequence[bytes]) -> None:
         """See :meth:`SourceContext.accept`. Waits while too much is accepted and not delivered."""
+        if not records:
+            return
         while self._accepted >= MOST_ACCEPTED:
             self._room.clear()
             await self._room.wait()
@@ -191,10 +193,10 @@ class Ingest(SourceContext):
     def _numbered(self, first: int, records: Sequence[bytes]) -> Iterator[Records]:
         if self.codec.lines:
             numbers = range(first, first + len(records))
-            yield Records(b"\n".join(records), positions=numbers, partition=self._journal.identity)
+            yield Records(b"\n".join(records), positions=numbers, partition=self._journal.identity, end=numbers.stop)
             return
         for number, record in enumerate(records, first):
-            yield Records(record, positions=[number], partition=self._journal.identity)
+            yield Records(record, positions=[number], partition=self._journal.identity, end=number + 1)
 
     async def _deliver_accepted(self) -> None:
         async with self._delivering:

@@ -66,9 +66,9 @@ class JavaScriptInstance(ScriptInstance):
         """See :class:`ScriptInstance`."""
         self._tickets.start(self.handlers[handler], run, done)
 
-    def cancel(self, run: HandlerRun) -> None:
+    def cancel(self, run: HandlerRun) -> tuple[str, int] | None:
         """See :class:`ScriptInstance`."""
-        self._tickets.cancel(run)
+        return self._tickets.cancel(run)
 
     def migrate(self, states: Sequence[tuple[dict[str, Any], str]]) -> Sequence[dict[str, Any] | Fault]:
         """See :class:`ScriptInstance`."""

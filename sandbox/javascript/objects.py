@@ -67,7 +67,7 @@ class Objects:
             "call": lambda body: self._call(body, self.turn.outside()),
             "direct": lambda body: self._call(body, None),
             "commit": self._commit,
-            "next": lambda body: self._next_page(int(body), None),
+            "next": self._next_page_now,
             "page": lambda body: self._next_page(int(body), self.turn.outside()),
             "end": lambda body: self._end(int(body)),
             "release": lambda _body: self.release(self.turn),
@@ -123,6 +123,11 @@ class Objects:
             raise
         self._forget(number)  # not where it was broken off: then it is to be rolled back
         return self._answer(result)
+
+    def _next_page_now(self, body: bytes) -> bytes:
+        if self.turn.outside() is not None:
+            raise TypeError("expected `for await` in an async function, got `for`; or: await it.toArray()")
+        return self._next_page(int(body), None)
 
     def _next_page(self, number: int, outside: CallOutside | None) -> bytes:
         pages = self._open.get(number)

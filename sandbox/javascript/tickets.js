@@ -23,7 +23,8 @@
   const tickets = { __proto__: null, 0: nobody }; // those in flight, by number
   let inHand = nobody;
   let ended; // what the report tells: events that have ended, with what they emitted,
-  let due; // and numbers of tickets with callbacks that were put off
+  let due; // numbers of tickets with callbacks that were put off,
+  let awaited; // and the place of a call that an event waited for when it was given up
   clear();
 
   function ticketOf(number, emitted) {
@@ -41,6 +42,7 @@
   function clear() {
     ended = list();
     due = list();
+    awaited = "";
   }
 
   function take(ticket) {
@@ -53,7 +55,7 @@
   const report = {
     __proto__: null,
     toJSON() {
-      const told = { __proto__: null, ended, due };
+      const told = { __proto__: null, ended, due, awaited };
       clear();
       take(nobody);
       return told;
@@ -109,6 +111,7 @@
     take(given);
     for (const number in given.calls) {
       const { reject, stack } = given.calls[number];
+      awaited ||= stack;
       reject(placed(failure(fault), stack));
     }
     return report;
@@ -142,7 +145,7 @@
   // --- promises ---
 
   hand.wait = (number) => {
-    const { stack } = new Error(); // the place of the call, in case it fails
+    const stack = `${new Error().stack}`; // the place of the call, in case it fails
     return new Promise((resolve, reject) => {
       inHand.calls[number] = { __proto__: null, resolve, reject, stack };
     });

@@ -32,6 +32,8 @@ class _Report(msgspec.Struct):
     ended: list[_Ended]
     due: list[int]
     """Tickets with callbacks that were put off until an entry for their own; 0: those of no ticket."""
+    awaited: str
+    """As a stack, the place of a call that the event waited for that was given up."""
 
 
 class Tickets:
@@ -53,18 +55,21 @@ class Tickets:
         self._ended: deque[Callable[[], None]] = deque()
         """Who is still to be told."""
         self._working = False
+        self._awaited: tuple[str, int] | None = None
+        """The place of a call that the event waited for that was given up last."""
 
     def start(self, spec: HandlerSpec, run: HandlerRun, done: Callable[[], None]) -> None:
         """Begin to handle the event ``run.index``; see :class:`ScriptInstance`."""
         self._add(spec, run, done)
         self._work()
 
-    def cancel(self, run: HandlerRun) -> None:
+    def cancel(self, run: HandlerRun) -> tuple[str, int] | None:
         """Give an event up; see :class:`ScriptInstance`."""
-        for ticket in list(self._flying.values()):
-            if ticket.run is run:
-                self._give_up(ticket)
+        ticket = next(each for each in self._flying.values() if each.run is run)
+        self._awaited = None
+        self._give_up(ticket)
         self._work()
+        return self._awaited
 
     def restart(self) -> None:
         """Begin anew with every event in flight: the session that knew of them is gone."""
@@ -164,6 +169,9 @@ class Tickets:
         for number in report.due:
             if number == 0 or number in self._flying:
                 self._entries.append((self._flying.get(number), command("resume", ticket=number)))
+        if report.awaited:
+            place = session.fault(JsError("", "", report.awaited))
+            self._awaited = (place.file, place.line) if place.file and place.line else None
 
     # --- ends ---
 

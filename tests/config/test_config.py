@@ -176,7 +176,8 @@ def test_all_problems_of_a_file_are_told_together(tmp_path: Path) -> None:
         """,
     )
     assert lines(found.values()) == [
-        "sauces: expected one of: sources, resources, discoverers, host, sandbox, settings, sinks, got 'sauces'",
+        "sauces: expected one of: sources, resources, breaker, checkpoints, discoverers, host, journal, sandbox, settings, "
+        "sinks, got 'sauces'",
         "host.port: expected one of: lanes, listen, scripts, state, got 'port'",
         "host.lanes: expected a whole number from 1 to 256, got 'two'",
         f"host.listen: expected {ADDRESS}, got 'localhost'",
@@ -368,8 +369,8 @@ def test_resources_and_discoverers_are_checked_against_their_types(tmp_path: Pat
         """,
     )
     assert lines(found.values()) == [
-        "discoverers.one.type: expected one of: list, got 'lists'",
         "sandbox.resources: expected one of: any, declared, got 'all'",
+        "discoverers.one.type: expected one of: list, got 'lists'",
         "resources.sqll: expected one of: sql, got 'sqll'",
         "resources.sql.orders.urll: expected one of: url, batch, headers, login, tags, token, wait, got 'urll'",
         "resources.sql.orders.url: expected text, got nothing",
