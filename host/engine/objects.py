@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from functools import partial, wraps
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from asyncio import Future
 
 _BEFORE_CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
@@ -23,7 +26,7 @@ def camel_case(name: str) -> str:
     return head + "".join(part.capitalize() for part in rest)
 
 
-call_outside: ContextVar[Callable[[Callable[[], Any]], Awaitable[Any]] | None]
+call_outside: ContextVar[Callable[[Callable[[], Any]], Future[Any]] | None]
 call_outside = ContextVar("call_outside", default=None)
 """What makes the calls to the outside of an asynchronous handler, in the context in which it runs."""
 

@@ -38,8 +38,12 @@ class Mark:
 class Marked(Protocol):
     """What checkpoints are taken of: the stream."""
 
-    lanes: Sequence[Lane]
     now: Callable[[], int]
+    """The processing time in ms."""
+
+    @property
+    def lanes(self) -> Sequence[Lane]:
+        """All lanes."""
 
     def mark(self) -> Mark:
         """Put a barrier into the order of all events."""

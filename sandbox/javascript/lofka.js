@@ -1,7 +1,7 @@
 // The globals that scripts written for Lofka's night-watcher find: `extend` of prelude.js.
 //
 // `extras.lofka` makes the connections (plugins/lofka), `extras.script` tells of the script (lofka.py).
-(extras, api) => {
+(extras, api, tools) => {
   "use strict";
 
   const { lofka, script } = extras;
@@ -14,28 +14,58 @@
   const AWAY = "\n".repeat(script.lines + 2);
   const evaluateAway = (code) => (typeof code === "string" ? evaluate(AWAY + code) : code);
 
-  // --- what is asynchronous in Lofka: done in order once the function that asked for it has returned ---
+  // --- what is asynchronous in Lofka ---
 
-  let waiting = [];
+  // What is to be done for one event, or for open(), close() or the top level.
+  class Work {
+    tasks = []; // done in order, once the function that asked for them has returned
+    requests = 0; // that wait for their answers
+    failures = [];
+    ended = () => {}; // told when nothing is left to do
 
-  // Runs `work`, then all that it has left to do, whatever fails; then the first failure is thrown.
-  function complete(work) {
-    const failures = [];
-    let result;
-    waiting = [() => (result = work())];
-    while (waiting.length > 0) {
-      try {
-        waiting.shift()();
-      } catch (error) {
-        failures.push(error);
+    // Does all that can be done now, whatever fails.
+    proceed() {
+      inHand = this;
+      while (this.tasks.length > 0) {
+        try {
+          this.tasks.shift()();
+        } catch (error) {
+          this.failures.push(error);
+        }
       }
+      if (this.requests === 0) this.ended();
     }
-    if (failures.length > 0) throw failures[0];
-    return result;
+
+    // Does something when the answer is there, if `answer` is a promise of one.
+    answered(answer, take, fail) {
+      if (!tools.isThenable(answer)) return take(answer);
+      const later = (task) => (value) => {
+        this.requests--;
+        this.tasks.push(() => task(value));
+        this.proceed();
+      };
+      this.requests++;
+      answer.then(later(take), later(fail));
+    }
+  }
+
+  let inHand; // the work that goes on now
+
+  // Does `task` and what it has left to do; then the first failure is thrown. Where requests wait, returns a promise.
+  function complete(task) {
+    const work = new Work();
+    let result;
+    const end = () => {
+      if (work.failures.length > 0) throw work.failures[0];
+      return result;
+    };
+    work.tasks.push(() => (result = task()));
+    work.proceed();
+    return work.requests === 0 ? end() : new Promise((ended) => (work.ended = ended)).then(end);
   }
 
   function create_thread(task) {
-    return { start: () => void waiting.push(task) };
+    return { start: () => void inHand.tasks.push(task) };
   }
 
   function async_execute(task) {
@@ -87,25 +117,40 @@
 
   const asText = (value) => (typeof value === "object" && value !== null ? JSON.stringify(value) : String(value));
 
-  const get = (url, data) => lofka.get(String(url), fields(data));
-  const getJSON = (url, data) => JSON.parse(lofka.get(String(url), fields(data), { json: true }));
-  const post = (url, data) =>
-    typeof data === "string" ? lofka.postText(String(url), data) : lofka.postForm(String(url), fields(data));
+  // Each sends a request, and reads its answer.
+  const same = (answer) => answer;
+  const get = [(url, data) => lofka.get(String(url), fields(data)), same];
+  const getJSON = [(url, data) => lofka.get(String(url), fields(data), { json: true }), JSON.parse];
+  const post = [
+    (url, data) =>
+      typeof data === "string" ? lofka.postText(String(url), data) : lofka.postForm(String(url), fields(data)),
+    same,
+  ];
 
-  const blocking = (request) => (url, data, callback) => {
-    const answer = request(url, data);
-    return callback ? callback(answer) : answer;
-  };
-  // Where it was asked for is told of an error that has no place of the script's own.
-  const asynchronous = (request) => (url, data, callback) => {
+  const blocking = ([send, read]) => (url, data, callback = same) => callback(read(send(url, data)));
+
+  const asynchronous = ([send, read]) => (url, data, callback = same) => {
     const place = new Error().stack;
-    async_execute(() => {
+    // Where it was asked for is told of an error that has no place of the script's own.
+    const fail = (error) => {
+      if (error instanceof Error) error.stack += place;
+      throw error;
+    };
+    const take = (answer) => {
       try {
-        blocking(request)(url, data, callback);
+        callback(read(answer));
       } catch (error) {
-        if (error instanceof Error) error.stack += place;
-        throw error;
+        fail(error);
       }
+    };
+    async_execute(() => {
+      let answer;
+      try {
+        answer = tools.waiting(() => send(url, data));
+      } catch (error) {
+        fail(error);
+      }
+      inHand.answered(answer, take, fail);
     });
   };
 
@@ -329,13 +374,14 @@
     delete global[RUN];
     const defined = complete(() => evaluate(HEAD + source + TAIL));
     if (defined.processing_data() === undefined) warn("no function processing_data is defined: events pass by this script");
+    const handled = (event) => complete(() => required(defined.processing_data())(event));
     const optional = (name) => () => void complete(() => defined[name]()?.());
     return {
       __proto__: null,
       timeout: script.timeout,
       open: optional("open"),
       close: optional("close"),
-      handle: (event) => deliver(complete(() => required(defined.processing_data())(event))),
+      handle: script.asynchronous ? async (event) => deliver(await handled(event)) : (event) => deliver(handled(event)),
     };
   }
 

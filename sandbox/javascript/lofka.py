@@ -22,6 +22,7 @@ _LOFKA = re.compile(
     r"|(?:\b(?:asyncHttp|syncHttp)|\$)\s*\.\s*(?:get|post|getJSON)\s*\("
     r"|\b(?:load_library|async_execute|__global_eval)\s*\("
 )
+_ASYNCHRONOUS = re.compile(r"(?<![\w$])\$\s*[.\[]|\basyncHttp\b|\basync_execute\b|\bcreate_thread\b")
 _NATIVE = re.compile(r"\bfunction\s+handle\b|\bhandle\s*=\s*(?:async\b|function\b|\()|\bexports\b")
 
 
@@ -107,12 +108,14 @@ class _Facts(ScriptObject):
     """What lofka.js has to know of the script that it serves."""
 
     methods = frozenset({"library"})
-    fields = ("lines", "timeout")
+    fields = ("lines", "timeout", "asynchronous")
 
     def __init__(self, sources: Mapping[str, Source], name: str, timeout: float) -> None:
         self._sources, self._name = sources, name
         self.lines = sources[name].text.count("\n") + 1
         self.timeout = timeout
+        self.asynchronous = any(_ASYNCHRONOUS.search(source.text) for source in sources.values())
+        """It asks for something that is asynchronous: its events wait at the same time, the others are run in turn."""
 
     def library(self, path: str) -> str:
         """Return the text of a library that the script mentions. Raises ``LookupError`` for all else."""

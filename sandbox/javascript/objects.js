@@ -265,7 +265,7 @@
     put(target, "toArray", () => {
       const values = setPrototypeOf([], null);
       const add = () => {
-        while (at < page.length) values[values.length] = page[at++];
+        while (!ended && at < page.length) values[values.length] = page[at++];
       };
       const rest = async (asked) => {
         for (take(await asked); !ended; take(await ask("page"))) add();

@@ -3,10 +3,22 @@
  *
  *     export const source = "gps";            // optional: only events of this source
  *     export const where = "speed > 60";      // optional: only events for which this is true
- *     export const timeout = "200ms";         // optional: what one event may take; default 1 s
+ *     export const timeout = "200ms";         // optional: what one event may take, waiting included; default 1 s
+ *     export const attempts = 3;              // optional: how often an event is tried before it is a dead letter; default 1
+ *     export const backoff = "100ms";         // optional: how long until the second attempt, at most; then twice as long
+ *     export const concurrency = 100;         // optional: how many events of an async handle may be in flight in a lane
  *     export function open() {}               // optional, may be async: before the first event
  *     export function handle(event, ctx) {}   // may be async
+ *     export function onTimer(timer, ctx) {}  // optional, may be async: when a timer is due that the script has set
  *     export function close() {}              // optional, may be async: after the last event
+ *     export function migrate(values, fromVersion) {}  // optional: makes the state of another version its own
+ *     export { discard as state }             // optional, with const discard = "discard": another version's state is dropped
+ *
+ * In an async function, calls of bindings that go to an outside system return promises, and other events go on while it
+ * awaits them: `const answer = await http.get(url)`, `for await (const row of await sql("orders").iterate(...))`. In any
+ * other function the same calls wait and return their result. The types below say the result: `await` takes both.
+ * Transactions and pipelines wait everywhere, and so does what is called in them. An event has ended when the promise
+ * of `handle` is settled: await what it starts.
  */
 declare module "trimtab" {
   /** A value as JSON can hold it. */
@@ -35,6 +47,25 @@ declare module "trimtab" {
   /** The type of `handle`: `Handler<{ speed: number }>` also types the event. */
   export type Handler<Event = any> = (event: Event, ctx: Context) => void | Promise<void>;
 
+  /** A timer that is due. */
+  export interface Timer<Data = any> {
+    /** Its name, or one that was made for it. */
+    readonly name: string;
+    /** The time for which it was set, in ms since the epoch; also `ctx.timestamp`. */
+    readonly at: number;
+    /** What it was set with, or null. */
+    readonly data: Data;
+  }
+
+  /** The type of `onTimer`. `ctx` is that of the event that has set the timer, but for `id` and `timestamp`. */
+  export type TimerHandler<Data = any> = (timer: Timer<Data>, ctx: Context) => void | Promise<void>;
+
+  /**
+   * The type of `migrate`: gets the values of one key and the version that has left them, when that key is first asked
+   * for. Returns the values that take their place, or changes the ones that it got.
+   */
+  export type Migration = (values: Record<string, any>, fromVersion: string) => Record<string, any> | void;
+
   /** How long: a number of seconds, or a text such as "200ms", "2s", "1m". */
   export type Duration = number | string;
 
@@ -45,6 +76,43 @@ declare module "trimtab" {
    * is being handled.
    */
   export function emit(sink: string, value: unknown): void;
+
+  /**
+   * What this script keeps for the key of the event: JSON values by name. A copy goes in and comes out. What an event
+   * changes counts when it has been handled without an error; it outlives the script's version and the host.
+   *
+   * Each method throws an error when no event is being handled.
+   */
+  export const state: {
+    /** Returns a value; without it `otherwise`, or null. */
+    get<Value = any>(name: string, otherwise?: Value): Value;
+    /** Stores a value; with `ttl` it is gone after that time. */
+    set(name: string, value: unknown, options?: { ttl?: Duration }): void;
+    /** Drops a value; returns whether there was one. */
+    delete(name: string): boolean;
+    /** Adds to a number, 0 where there is none; returns the sum. `by`: default 1. */
+    incr(name: string, by?: number): number;
+    /** Returns all values by name. */
+    items(): Record<string, any>;
+  };
+
+  /** What a timer may be set with. */
+  export interface TimerOptions {
+    /** A timer of the same name for the same key is replaced; without a name, each is another one. */
+    name?: string;
+    /** By which time: that of events or the clock's. Default: "event" where the source has a timestamp. */
+    time?: "event" | "processing";
+  }
+
+  /** Calls `onTimer` of this script later, for the key of the event. Works only while an event is handled. */
+  export const timer: {
+    /** Sets a timer for a time in ms since the epoch. Returns its name. */
+    at(when: number, data?: unknown, options?: TimerOptions): string;
+    /** Sets a timer for a while after the event's timestamp, or after now. Returns its name. */
+    after(delay: Duration, data?: unknown, options?: TimerOptions): string;
+    /** Cancels a timer; returns whether there was one. */
+    cancel(name: string): boolean;
+  };
 
   /** The `[settings]` of the configuration, always of the running generation. */
   export const settings: {
@@ -131,7 +199,7 @@ declare module "trimtab" {
   export type RedisValue = string | number | bigint | boolean | Uint8Array | Date;
 
   /** What a scan finds, read page by page. Read once, while the event is handled for which it was asked. */
-  export interface RedisScan<Found = any> extends Iterable<Found> {
+  export interface RedisScan<Found = any> extends Iterable<Found>, AsyncIterable<Found> {
     /** Returns all that are left. */
     toArray(): Found[];
     /** Lets go of what is left. */
@@ -230,7 +298,7 @@ declare module "trimtab" {
   }
 
   /** Documents, read page by page. Read once, while the event is handled for which they were asked. */
-  export interface MongoDocuments<Document = any> extends Iterable<Document> {
+  export interface MongoDocuments<Document = any> extends Iterable<Document>, AsyncIterable<Document> {
     /** Returns the first that is left, or null. The rest is let go. */
     first(): Document | null;
     /** Returns all that are left. */
@@ -322,7 +390,7 @@ declare module "trimtab" {
   }
 
   /** Rows, read page by page. Read once. */
-  export interface SqlRows<Row = any> extends Iterable<Row> {
+  export interface SqlRows<Row = any> extends Iterable<Row>, AsyncIterable<Row> {
     /** Returns all that are left. */
     toArray(): Row[];
     /** Lets the rest go. */

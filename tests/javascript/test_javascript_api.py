@@ -15,6 +15,7 @@ from tests.javascript.javascript_support import Lab, emitted, events, handle, lo
 from trimtab.api import Binding, Script, ScriptHost, ScriptObject
 from trimtab.plugin_manager import Plugins
 from trimtab.plugins.log import LogBinding
+from trimtab.testing import ScriptRunner
 
 IMPORT = 'import { emit, settings } from "trimtab";\n'
 DECLARATIONS = Path(trimtab.sandbox.javascript.__file__).with_name("trimtab.d.ts")
@@ -158,15 +159,16 @@ def test_the_declarations_for_editors_name_what_the_module_exports() -> None:
         export function handle(e, ctx) {
           const context = Object.getPrototypeOf(Object.getPrototypeOf(ctx));
           const names = Object.getOwnPropertyNames(context).filter((n) => n !== "constructor");
-          const { keys } = Object;
-          all.emit("out", { names, all: keys(all), log: keys(all.log), settings: keys(all.settings) });
+          const members = ({ log, settings, state, timer }) =>
+            Object.fromEntries(Object.entries({ log, settings, state, timer }).map(([k, v]) => [k, Object.keys(v)]));
+          all.emit("out", { names, all: Object.keys(all), members: members(all) });
         }
     """)
     ((_index, actual),) = emitted(handle(script, 1))
     assert declared == set(actual["all"])
     assert _members(text, "interface Context") == set(actual["names"])
-    assert _members(text, "const log") == set(actual["log"])
-    assert _members(text, "const settings") == set(actual["settings"])
+    for name, members in actual["members"].items():
+        assert _members(text, f"const {name}") == set(members)
 
 
 def _members(text: str, head: str) -> set[str]:
@@ -268,23 +270,37 @@ globalThis.Error = null; globalThis.String = null; globalThis.globalThis = null;
 """
 
 
-@pytest.mark.parametrize("head", ["", "async "])
-def test_a_script_that_overwrites_the_built_ins_harms_only_itself(head: str) -> None:
-    script = load(
-        IMPORT
-        + SABOTAGE
-        + f"""
-        export {head}function handle(e, ctx) {{
-          emit("out", 1); emit("out", "two"); emit("alarms", ctx.id);
-          if (e.x === 2) null.x;
-        }}
+OVERWRITTEN = (
+    IMPORT
+    + SABOTAGE
+    + """
+    export function handle(e, ctx) {
+      emit("out", 1); emit("out", "two"); emit("out", ctx.id);
+      if (e.x === 2) null.x;
+    }
     """
-    )
+)
+
+
+def test_a_script_that_overwrites_the_built_ins_harms_only_itself() -> None:
+    script = load(OVERWRITTEN)
     for _ in range(2):
         run = handle(script, {"x": 1}, {"x": 2}, {"x": 3})
-        assert emitted(run) == [(0, 1), (0, "two"), (2, 1), (2, "two")]
-        assert emitted(run, "alarms") == [(0, "gps:p:0"), (2, "gps:p:18")]
+        assert emitted(run) == [
+            (0, 1), (0, "two"), (0, "gps:p:0"), (2, 1), (2, "two"), (2, "gps:p:18"),
+        ]  # fmt: skip
         assert run.faults[1].message == "cannot read property 'x' of null"
+
+
+def test_nor_does_it_harm_others_where_its_handler_is_async() -> None:
+    with ScriptRunner() as runner:
+        runner.load(script__js=OVERWRITTEN.replace("function handle", "async function handle"))
+        for position in (0, 24):
+            handled = runner.handle({"x": 1}, {"x": 2}, {"x": 3})
+            assert handled.emitted == [
+                1, "two", f"events:test:{position}", 1, "two", f"events:test:{position + 16}"
+            ]  # fmt: skip
+            assert [fault.message for fault in handled.faults] == ["cannot read property 'x' of null"]
 
 
 def test_a_script_that_spoils_the_way_to_the_host_fails_its_own_events() -> None:

@@ -280,7 +280,7 @@ def test_an_event_that_waits_for_too_long_fails_and_can_clean_up(keyed: Lab) -> 
       }
     """
     handled = keyed.run(body, {"k": 1}, head='export const timeout = "100ms";')
-    assert [(fault.name, fault.file, fault.line) for fault in handled.faults] == [("TimeLimitExceeded", "script.js", 6)]
+    assert [(fault.name, fault.file, fault.line) for fault in handled.faults] == [("TimeLimitExceeded", "script.js", 7)]
     assert (handled.emitted, handled.changes) == ([], [])
     assert keyed.room.noted == ["TimeLimitExceeded", *["refused"] * 3]
     assert [entry.message for entry in keyed.runner.logged] == ["cleaned up"]

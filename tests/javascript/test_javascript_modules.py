@@ -9,6 +9,7 @@ import pytest
 
 from tests.javascript.javascript_support import Lab, emitted, handle, load, place
 from trimtab.api import ScriptError
+from trimtab.testing import ScriptRunner
 
 
 def test_libraries_are_found_from_the_importing_file_with_or_without_their_ending() -> None:
@@ -32,17 +33,18 @@ def test_libraries_are_found_from_the_importing_file_with_or_without_their_endin
 
 
 def test_libraries_that_are_required_or_imported_later_count_from_the_start() -> None:
-    script = load(
-        """
+    source = """
         const { emit } = require("trimtab");
         async function handle(e) {
           emit("out", e ? require("./_a.js").a : (await import("./_b.js")).b);
         }
-        """,
-        {"_a.js": "exports.a = 1; require('./_c');", "_b.js": "export const b = 2;", "_c.js": ""},
-    )
-    assert script.libraries == {"_a.js", "_b.js", "_c.js"}
-    assert emitted(handle(script, 0, 1)) == [(0, 2), (1, 1)]
+        """
+    libraries = {"_a.js": "exports.a = 1; require('./_c');", "_b.js": "export const b = 2;", "_c.js": ""}
+    assert load(source, libraries).libraries == {"_a.js", "_b.js", "_c.js"}
+    files = {name.replace(".", "__"): text for name, text in libraries.items()}
+    with ScriptRunner() as runner:
+        runner.load(script__js=source, **files)
+        assert runner.handle(0, 1).emitted == [2, 1]
 
 
 def test_a_library_is_run_once_for_all_that_use_it() -> None:
@@ -85,8 +87,10 @@ def test_a_name_that_a_module_does_not_export_is_refused_with_its_place() -> Non
 
 
 def test_a_library_path_that_is_put_together_is_refused() -> None:
-    script = load("async function handle() { await import('./_' + 'a.js'); }", {"_a.js": ""})
-    assert "as a literal text somewhere in script.js" in handle(script, 1).faults[0].message
+    with ScriptRunner() as runner:
+        runner.load(script__js="async function handle() { await import('./_' + 'a.js'); }", _a__js="")
+        (fault,) = runner.handle(1).faults
+    assert "as a literal text somewhere in script.js" in fault.message
 
 
 def test_require_of_an_es_module_says_what_to_do() -> None:

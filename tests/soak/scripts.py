@@ -33,7 +33,7 @@ VERSION = {version}
 
 async def handle(event, ctx):
     await asyncio.sleep(0.005)
-    await state.incr("count")
+    state.incr("count")
     emit("out", ["waiting.py", event["source"], event["n"], event["sent"]])
 """
 SCRIPTS = {"steady.js": JAVASCRIPT, "steady.py": PYTHON, "waiting.py": ASYNCHRONOUS}
