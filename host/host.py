@@ -24,6 +24,7 @@ from trimtab.engine.engine import Plan
 from trimtab.errors import StateError
 from trimtab.plugin_manager import Plugins
 from trimtab.runtime.checkpointer import Checkpointer
+from trimtab.runtime.confinement import Confinement
 from trimtab.runtime.dead_letters import DeadLetters
 from trimtab.runtime.durable import Durable
 from trimtab.runtime.replay import Replayer
@@ -85,7 +86,8 @@ class Host:
 
     async def _run(self, durable: Durable) -> None:
         number, rolled_back = self.store.latest_number(), self.store.rolled_back()
-        self._stream = Stream(self._config, durable, self._plan_of, number, rolled_back)
+        confinement = Confinement(self._config, self._plugins)
+        self._stream = Stream(self._config, durable, self._plan_of, number, rolled_back, confinement)
         self._checkpointer = Checkpointer(self._stream, durable, self._config.checkpoint_interval)
         self._deployer = Deployer(self.store, self._stream, self._expand, self._plugins.notify)
         self._replayer = Replayer(self._stream, self.store, self._config.sources, self._checkpointer)

@@ -33,13 +33,9 @@ class Confinement:
         """Return what a process may reach that is to try a plan."""
         return None if self.reach is None else self.reach | self._needs(plan)
 
-    def widen(self, plan: Plan) -> bool:
-        """Let processes that are started from now on reach what a plan needs as well.
-
-        Returns whether those that run cannot: they must be replaced before the plan is prepared.
-        """
-        before, self.reach = self.reach, self.with_plan(plan)
-        return before is not None and self.reach is not None and not before.covers(self.reach)
+    def widen(self, plan: Plan) -> None:
+        """Let processes that are started from now on reach what a plan needs as well."""
+        self.reach = self.with_plan(plan)
 
     def _always(self) -> Reach:
         cache = self._config.state / "cache"

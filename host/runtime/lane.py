@@ -46,7 +46,6 @@ class _Lane:
             self._tidy()
             # Looked at after events only: scripts that hold much from the start must not keep a lane from any event.
             if isinstance(message, Batch) and memory.nearly_full():
-                self._wait_for_flights()
                 self._channel.send(wire.Recycling("scripts hold nearly all the memory that a lane may use"))
                 self._stop()
                 return
@@ -134,6 +133,7 @@ class _Lane:
                 return
 
     def _stop(self) -> None:
+        self._wait_for_flights()
         for script, fault in self._engine.close():
             self._tell_closed(script, fault)
 

@@ -13,7 +13,7 @@ import msgspec
 import structlog
 from msgspec.structs import replace
 
-from trimtab.api import SinkContext, SinkError, Source
+from trimtab.api import Reach, SinkContext, SinkError, Source
 from trimtab.config import Config, SourceConfig
 from trimtab.engine.batch import Batch, SourceSpec, event_id
 from trimtab.engine.engine import LoadedScript, Plan
@@ -24,6 +24,7 @@ from trimtab.errors import ChangeRefused, Fault, LaneDied, StateError
 from trimtab.runtime import checker
 from trimtab.runtime.checkpointer import Mark
 from trimtab.runtime.checkpoints import Checkpoint
+from trimtab.runtime.confinement import Confinement
 from trimtab.runtime.dead_letters import DeadLetter
 from trimtab.runtime.durable import Durable
 from trimtab.runtime.ingest import Ingest
@@ -62,6 +63,7 @@ class Stream:
         plan_of: Callable[[int], Plan],
         generation: int,
         rolled_back: Collection[str],
+        confinement: Confinement,
     ) -> None:
         specs = {name: SourceSpec(source.key, source.timestamp) for name, source in config.sources.items()}
         self.stats: dict[str, ScriptStats] = {}
@@ -93,6 +95,7 @@ class Stream:
         }
         self._resume(durable.checkpoint)
         self._rolled_back = rolled_back
+        self._confinement = confinement
         self._sources = {name: _create(source, self.ingests[name]) for name, source in config.sources.items()}
         self._setup = Setup(
             sources=specs,
@@ -110,7 +113,7 @@ class Stream:
         self.dead_letters = durable.dead_letters
         self._ended: set[str] = set()
         """Sources that have come to their natural end."""
-        self._plan_of = plan_of
+        self._plan_of, self._generation = plan_of, generation
         self._mask = config.mask
         self._stack = AsyncExitStack()
         self._forking = asyncio.Lock()
@@ -122,6 +125,7 @@ class Stream:
         for sink in self.sinks.values():
             await sink.open()
             self._stack.push_async_callback(sink.close)
+        self._confinement.widen(self._plan_of(self._generation))
         self._nursery = await self._stack.enter_async_context(NurseryProcess(self._setup))
         self._lane_tasks = [asyncio.create_task(lane.run(), name=f"lane {lane.index}") for lane in self.lanes]
         self._lane_tasks.append(asyncio.create_task(self._tick()))
@@ -212,19 +216,23 @@ class Stream:
         return loaded, self._all_masked(faults)
 
     async def _check(self, plan: Plan) -> tuple[dict[str, LoadedScript], dict[str, Fault]]:
-        nursery = self._nursery
+        nursery, reach = self._nursery, self._confinement.with_plan(plan)
         with suppress(LaneDied):
-            checked = await checker.check(lambda: self._fork(b"C"), plan)
+            checked = await checker.check(lambda: self._fork(b"C", reach), plan)
             if nursery is self._nursery and not nursery.ended.done():
                 return checked
         # The nursery has ended over it, which says nothing of the scripts.
-        return await checker.check(lambda: self._fork(b"C"), plan)
+        return await checker.check(lambda: self._fork(b"C", reach), plan)
 
     async def prepare(self, plan: Plan) -> None:
         """See :class:`trimtab.deploy.deployer.Lanes`.
 
-        One lane goes first: an ``open()`` that hangs holds up only the events of that lane.
+        One lane goes first: an ``open()`` that hangs holds up only the events of that lane. Lanes that cannot reach what
+        the plan needs are replaced before, because a process that is confined stays so.
         """
+        self._confinement.widen(plan)
+        for lane in self.lanes:
+            await lane.reach(self._confinement.reach)
         first, *others = self.lanes
         try:
             await first.prepare(plan)
@@ -290,7 +298,7 @@ class Stream:
 
     async def start_worker(self) -> Worker:
         """See :class:`LaneOwner`."""
-        return await self._fork(b"L")
+        return await self._fork(b"L", self._confinement.reach)
 
     def plan_of(self, generation: int) -> Plan:
         """See :class:`LaneOwner`."""
@@ -362,13 +370,13 @@ class Stream:
         """See :class:`LaneOwner`."""
         self._log.warning(f"lane {event}", lane=lane.index, detail=detail)
 
-    async def _fork(self, role: bytes) -> Worker:
+    async def _fork(self, role: bytes, reach: Reach | None) -> Worker:
         """Have the nursery fork a worker, or another nursery where it has ended. Raises :class:`LaneDied`."""
         async with self._forking:
             if self._nursery.ended.done():
                 self._log.error("the nursery process ended; starting another one")
                 self._nursery = await self._stack.enter_async_context(NurseryProcess(self._setup))
-            return await self._nursery.start(role)
+            return await self._nursery.start(role, reach)
 
     # --- dead letters ---
 

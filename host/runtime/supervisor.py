@@ -10,6 +10,7 @@ from typing import Protocol
 
 import msgspec
 
+from trimtab.api import Reach
 from trimtab.artifacts.names import artifact_name
 from trimtab.engine.engine import Plan
 from trimtab.engine.result import BatchResult
@@ -231,6 +232,19 @@ class Lane:
         self._stopping = True
         if self._worker is not None:
             self._send(wire.Stop())
+
+    async def reach(self, wanted: Reach | None) -> None:
+        """Have another process take the place of one that may not reach what is wanted, between two batches."""
+        while not self._stopping:
+            await self._ready.wait()
+            worker = self._worker
+            if worker is None or worker.reach is None or wanted is None or worker.reach.covers(wanted):
+                return
+            self._recycling, self._killed_because = True, "a change needs more than it may reach"
+            self._send(wire.Stop())
+            await worker.ended
+            while self._worker is worker:
+                await asyncio.sleep(0)
 
     def kill(self, because: str) -> None:
         """End the process at once."""

@@ -118,18 +118,20 @@
   const asText = (value) => (typeof value === "object" && value !== null ? JSON.stringify(value) : String(value));
 
   // Each sends a request, and reads its answer.
-  const same = (answer) => answer;
-  const get = [(url, data) => lofka.get(String(url), fields(data)), same];
-  const getJSON = [(url, data) => lofka.get(String(url), fields(data), { json: true }), JSON.parse];
-  const post = [
-    (url, data) =>
+  const text = (answer) => answer;
+  const get = { send: (url, data) => lofka.get(String(url), fields(data)), read: text };
+  const getJSON = { send: (url, data) => lofka.get(String(url), fields(data), { json: true }), read: JSON.parse };
+  const post = {
+    send: (url, data) =>
       typeof data === "string" ? lofka.postText(String(url), data) : lofka.postForm(String(url), fields(data)),
-    same,
-  ];
+    read: text,
+  };
 
-  const blocking = ([send, read]) => (url, data, callback = same) => callback(read(send(url, data)));
+  const handOver = (value, callback) => (callback ? callback(value) : value);
 
-  const asynchronous = ([send, read]) => (url, data, callback = same) => {
+  const blocking = ({ send, read }) => (url, data, callback) => handOver(read(send(url, data)), callback);
+
+  const asynchronous = ({ send, read }) => (url, data, callback) => {
     const place = new Error().stack;
     // Where it was asked for is told of an error that has no place of the script's own.
     const fail = (error) => {
@@ -138,7 +140,7 @@
     };
     const take = (answer) => {
       try {
-        callback(read(answer));
+        handOver(read(answer), callback);
       } catch (error) {
         fail(error);
       }

@@ -111,7 +111,9 @@ class Session:
         """Return the values that the script makes of those that another version has left."""
         made = self._settled("migrate()", command("migrate", values=values, version=version), Turn())
         if not isinstance(made, dict):
-            raise ScriptError(Fault("TypeError", f"migrate: expected an object with the values, got {made!r}", self._name))
+            raise ScriptError(
+                Fault("TypeError", f"migrate: expected an object with the values, got {made!r}", self._name)
+            )
         return made
 
     def enter(self, text: bytes, seconds: float, turn: Turn) -> Any:

@@ -84,10 +84,8 @@ class Stage(Project):
     def kill_host(self) -> None:
         """End the host as the kernel does when memory runs out."""
         assert self.process is not None
-        children = psutil.Process(self.process.pid).children(recursive=True)
         self.kills += 1
         self.stop(signal.SIGKILL)
-        psutil.wait_procs(children, timeout=PATIENCE)
 
     def kill_lane(self) -> None:
         """End one lane, but none twice: of an event that takes a lane down twice, the host thinks that it is the cause."""

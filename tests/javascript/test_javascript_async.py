@@ -322,7 +322,9 @@ def test_memory_that_one_event_takes_costs_this_event(keyed: Lab) -> None:
 
 
 def test_a_promise_that_nothing_can_settle_fails_its_event_at_once(lab: Lab) -> None:
-    handled = lab.run("emit('out', e); if (e === 2) await new Promise(() => {});", 1, 2, 3, head="export const timeout = 60;")
+    handled = lab.run(
+        "emit('out', e); if (e === 2) await new Promise(() => {});", 1, 2, 3, head="export const timeout = 60;"
+    )
     assert handled.emitted == [1, 3]
     assert [fault.message for fault in handled.faults] == [
         "the promise that the handler returned was never settled; nothing can settle it"

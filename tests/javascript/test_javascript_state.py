@@ -138,7 +138,9 @@ def test_the_events_of_a_source_without_key_share_a_state() -> None:
 
 
 def test_an_event_is_tried_again_with_the_state_as_it_was(run: Run) -> None:
-    body = "const count = state.incr('count'); if (++tried < 3) throw new Error('not yet'); emit('out', [count, tried]);"
+    body = (
+        "const count = state.incr('count'); if (++tried < 3) throw new Error('not yet'); emit('out', [count, tried]);"
+    )
     head = "export const attempts = 3, backoff = '1ms'; let tried = 0;"
     assert run(body, *keyed("a"), head=head).emitted == [[1, 3]]
 

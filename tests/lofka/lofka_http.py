@@ -14,7 +14,8 @@ from urllib.parse import parse_qsl, urlsplit
 class EchoServer(ThreadingHTTPServer):
     """Answers every request with ``{method, path, args, type, body, form}``; what is in ``texts`` by path, as it is.
 
-    ``/status/404`` has that status, ``/moved`` leads to ``/get``, ``/slow`` answers after a second and a half.
+    ``/status/404`` has that status, ``/moved`` leads to ``/get``, ``/slow`` answers after a second and a half,
+    ``/meet/3`` when three requests for it are waiting.
     """
 
     daemon_threads = True
@@ -23,6 +24,14 @@ class EchoServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Echo)
         self.texts: dict[str, str] = {}
         self.asked: list[str] = []
+        self._lock = threading.Lock()
+        self._meetings: dict[str, threading.Barrier] = {}
+
+    def meet(self, count: str) -> None:
+        """Wait until as many have come."""
+        with self._lock:
+            barrier = self._meetings.setdefault(count, threading.Barrier(int(count)))
+        barrier.wait(30)
 
     @property
     def address(self) -> str:
@@ -49,6 +58,8 @@ class _Echo(BaseHTTPRequestHandler):
         self.server.asked.append(f"{self.command} {self.path}")
         if url.path == "/slow":
             time.sleep(1.5)
+        if url.path.startswith("/meet/"):
+            self.server.meet(url.path.removeprefix("/meet/"))
         status = int(url.path.removeprefix("/status/")) if url.path.startswith("/status/") else 200
         self.send_response(302 if url.path == "/moved" else status)
         self.send_header("location", "/get")

@@ -44,22 +44,71 @@ return [text.type, text.body, form.type, form.form.a, form.form.d].join("|");"""
 
 
 @pytest.mark.parametrize("name", ["$", "asyncHttp"])
-def test_asynchronous_requests_are_made_in_order_after_the_function(http_server: EchoServer, name: str) -> None:
+def test_asynchronous_requests_are_made_after_the_function_and_wait_together(
+    http_server: EchoServer, name: str
+) -> None:
     source = f"""
-var seen = [];
 function processing_data(text) {{
+  var seen = [];
   var nothing = [
-    {name}.getJSON("{http_server.url}/one", {{}}, function (j) {{ seen.push(j.path) }}),
-    {name}.get("{http_server.url}/two", undefined, function (t) {{ seen.push(JSON.parse(t).path) }}),
-    {name}.post("{http_server.url}/three", {{x: 1}}, function (t) {{ seen.push(JSON.parse(t).form.x) }})
+    {name}.getJSON("{http_server.url}/meet/3", {{}}, function (j) {{ seen.push(j.path); print("one") }}),
+    {name}.get("{http_server.url}/meet/3", undefined, function (t) {{ seen.push(t); print("two") }}),
+    {name}.post("{http_server.url}/meet/3", {{x: 1}}, function (t) {{ seen.push(t); print("three") }})
   ];
-  var before = seen.join();
-  seen = [];
-  return nothing.every(function (n) {{ return n === undefined }}) + " " + before;
+  return nothing.every(function (n) {{ return n === undefined }}) + " " + seen.length;
 }}"""
     with ScriptRunner(settings=SINK) as runner:
         runner.load(a__js=source)
-        assert runner.handle(1, 2).emitted == ["true ", "true /one,/two,1"]
+        assert runner.handle(1).emitted == ["true 0"]
+        assert sorted(entry.message for entry in runner.logged) == ["one", "three", "two"]
+
+
+def test_the_requests_of_many_events_wait_together(http_server: EchoServer) -> None:
+    body = f'$.get("{http_server.url}/meet/5", {{}}, function () {{ print(text) }}); return text;'
+    with ScriptRunner(settings=SINK) as runner:
+        runner.load(a__js=f"function processing_data(text) {{ {body} }}")
+        assert runner.handle(*range(5)).emitted == [str(n) for n in range(5)]
+        assert sorted(entry.message for entry in runner.logged) == [str(n) for n in range(5)]
+
+
+def test_an_event_has_ended_when_nothing_of_it_is_waiting_any_more(http_server: EchoServer) -> None:
+    source = f"""
+function ask(path, then) {{ $.get("{http_server.url}" + path, {{}}, then) }}
+function processing_data(text) {{
+  ask("/one", function () {{
+    print("one");
+    async_execute(function () {{ ask("/two", function () {{ print(syncHttp.getJSON("{http_server.url}/three").path) }}) }});
+  }});
+}}"""
+    with ScriptRunner() as runner:
+        runner.load(a__js=source)
+        assert runner.handle(1).faults == []
+        assert [entry.message for entry in runner.logged] == ["one", "/three"]
+    assert http_server.asked == ["GET /one", "GET /two", "GET /three"]
+
+
+def test_the_first_failure_fails_the_event_when_the_rest_has_been_done(http_server: EchoServer) -> None:
+    source = f"""
+function processing_data(text) {{
+  $.get("{http_server.url}/status/404", {{}}, print);
+  $.get("{http_server.url}/get", {{}}, function () {{
+    $.get("{http_server.url}/get", {{}}, function () {{ print("done") }});
+  }});
+  return text;
+}}"""
+    with ScriptRunner(settings=SINK) as runner:
+        runner.load(a__js=source)
+        handled = runner.handle(1)
+        assert [(fault.name, fault.line) for fault in handled.faults] == [("HttpError", 3)]
+        assert (handled.emitted, [entry.message for entry in runner.logged]) == ([], ["done"])
+
+
+def test_what_a_library_asks_for_waits_too(http_server: EchoServer) -> None:
+    library = f"function ask(text) {{ $.get('{http_server.url}/meet/2', {{}}, function () {{ print(text) }}) }}"
+    with ScriptRunner() as runner:
+        runner.load(_ask__js=library, a__js="load('./_ask.js'); function processing_data(text) { ask(text) }")
+        assert runner.handle(1, 2).faults == []
+        assert sorted(entry.message for entry in runner.logged) == ["1", "2"]
 
 
 def test_at_the_top_level_they_are_done_before_the_script_counts_as_loaded(http_server: EchoServer) -> None:
