@@ -34,8 +34,8 @@ from trimtab.configuration.schema import (
 from trimtab.configuration.settings import encode, expand
 from trimtab.configuration.variables import Masker, Variables, masker
 from trimtab.durations import parse_duration
-from trimtab.engine.reach import Reach
 from trimtab.engine.breaker import BreakerSettings
+from trimtab.engine.reach import Reach
 from trimtab.errors import ConfigurationError, Problem
 
 __all__ = [

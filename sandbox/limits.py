@@ -9,6 +9,7 @@ from time import monotonic
 from types import FrameType
 
 from trimtab.engine.run import HandlerRun
+from trimtab.engine.transaction import Transaction
 
 LONGEST_TICK = 0.02
 SHORTEST_TICK = 0.001
@@ -89,6 +90,14 @@ class _Running(AbstractContextManager[None]):
             raise TimeLimitExceeded(self._seconds)
 
 
-_WHOLE = frozenset({_Running.__enter__.__code__, _Running.__exit__.__code__, HandlerRun.emit.__code__})
+_WHOLE = frozenset(
+    {
+        _Running.__enter__.__code__,
+        _Running.__exit__.__code__,
+        HandlerRun.emit.__code__,
+        Transaction._write.__code__,  # noqa: SLF001
+        Transaction._put.__code__,  # noqa: SLF001
+    }
+)
 """Code that runs to its end before the limit is enforced (at the next tick): timers are always put back, and a value
-is emitted whole or not at all."""
+is emitted, or stored, whole or not at all."""

@@ -10,11 +10,11 @@ from typing import Any
 
 import msgspec
 
+from trimtab.api import Position
 from trimtab.cli.output import moment, print_json, print_table, short
 from trimtab.cli.project import open_project
 from trimtab.engine.state import TIMER, VERSION, StateRow, Timer
 from trimtab.errors import StateError, TrimtabError, UsageError
-from trimtab.api import Position
 from trimtab.runtime.checkpoints import FILE_NAME, KEPT, Checkpoint, CheckpointStore, ScriptState
 
 _decode_timer = msgspec.json.Decoder(Timer).decode

@@ -15,10 +15,10 @@ from trimtab.engine.pending import Pending
 from trimtab.engine.result import BatchResult
 from trimtab.engine.run import HandlerRun, ScriptState
 from trimtab.engine.script import ScriptHost
-from trimtab.engine.state import TIMER, DueTimer, StateRow, Transaction
+from trimtab.engine.state import TIMER, DueTimer, StateRow
 from trimtab.engine.steps import Active, Step, steps_of, without_invalid
+from trimtab.engine.transaction import Transaction
 from trimtab.errors import Fault
-
 
 CIRCUIT_OPEN = "CircuitOpen"
 """Name of the fault of events that a script did not get."""

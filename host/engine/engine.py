@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -18,7 +19,7 @@ from trimtab.engine.dispatch import Dispatcher, Entering
 from trimtab.engine.result import BatchResult
 from trimtab.engine.script import HandlerSpec, Script, ScriptHost
 from trimtab.engine.state import StateRow, cleared
-from trimtab.engine.steps import Active, mentions_state, steps_of
+from trimtab.engine.steps import Active, mentions_state
 from trimtab.errors import ChangeRefused, Fault, ScriptError
 from trimtab.expressions import Expression, ExpressionError, compile_expression
 
@@ -93,7 +94,7 @@ class Engine:
         """Load what a plan loads, run no ``open()``, keep nothing. Returns what loaded, and what did not."""
         resources = self._host.resources
         unmade = resources.prepare(plan.resources, made=False) | resources.check(plan.probes, self._host.limits)
-        with _Swapped(self._host, plan.settings):
+        with self._prepared(plan):
             loaded, faults = self._load_all(plan, self._next_files(plan))
         return {name: _describe(active) for name, active in loaded.items()}, unmade | faults
 
@@ -107,7 +108,7 @@ class Engine:
         if faults := self._host.resources.prepare(plan.resources):
             self._host.resources.abort()
             raise ChangeRefused(faults)
-        with _Swapped(self._host, plan.settings):
+        with self._prepared(plan):
             loaded, faults = self._load_all(plan, files)
             if not faults:
                 faults = self._open_all(loaded)
@@ -115,6 +116,12 @@ class Engine:
         if faults:
             raise ChangeRefused(faults)
         self._candidate = _Candidate(plan, files, loaded)
+
+    @property
+    def waits_for_flights(self) -> bool:
+        """Whether the prepared generation has other settings or resources: no event may see those of two."""
+        candidate = self._candidate
+        return candidate is not None and (candidate.plan.settings is not None or bool(candidate.plan.resources))
 
     def commit(self, versions: Mapping[str, str] = MappingProxyType({})) -> list[StateRow]:
         """Make the prepared generation the running one. The instances it replaces wait for :meth:`close_retired`.
@@ -171,7 +178,7 @@ class Engine:
         unmade = self._host.resources.prepare(plan.resources)
         loaded: dict[str, Active] = {}
         faults = {name: fault for name, fault in broken.items() if name in plan.reload}
-        with _Swapped(self._host, plan.settings):
+        with self._prepared(plan):
             for name in sorted(set(plan.reload) - faults.keys()):
                 entering(name)
                 try:
@@ -274,6 +281,12 @@ class Engine:
 
     # --- loading ---
 
+    @contextmanager
+    def _prepared(self, plan: Plan) -> Iterator[None]:
+        """Let scripts that are loaded and opened see the settings and the resources of their own generation."""
+        with self._host.settings.prepared(plan.settings), self._host.resources.prepared():
+            yield
+
     def _next_files(self, plan: Plan) -> dict[str, bytes]:
         files = {**self._files, **plan.upserts}
         for name in plan.deletes:
@@ -324,24 +337,6 @@ class Engine:
             except ScriptError as error:
                 faults[name] = error.fault
         return faults
-
-
-class _Swapped:
-    """Lets scripts that are being loaded see the settings and the resources of their own generation."""
-
-    def __init__(self, host: ScriptHost, tree: dict[str, Any] | None) -> None:
-        self._settings, self._tree = host.settings, tree
-        self._resources = host.resources.prepared()
-
-    def __enter__(self) -> None:
-        self._before = self._settings.tree
-        if self._tree is not None:
-            self._settings.tree = self._tree
-        self._resources.__enter__()
-
-    def __exit__(self, *_exc: object) -> None:
-        self._resources.__exit__(None, None, None)
-        self._settings.tree = self._before
 
 
 def _describe(active: Active) -> LoadedScript:

@@ -62,8 +62,8 @@ class ScriptObject:
     any_method: ClassVar[bool] = False
     """Any other name is a method too: :meth:`call_any` gets it."""
     outside: ClassVar[frozenset[str]] = frozenset()
-    """Methods that wait for an outside system. Called in an asynchronous handler, they return an awaitable (a promise in
-    JavaScript) and run in a thread. ``call_any`` among them stands for any other name."""
+    """Methods that wait for an outside system. Called in an asynchronous handler, they return an awaitable (a promise
+    in JavaScript) and run in a thread. ``call_any`` among them stands for any other name."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

@@ -7,7 +7,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from trimtab.engine.batch import Events
-from trimtab.engine.state import StateRow, StateStore, Transaction
+from trimtab.engine.state import StateRow, StateStore
+from trimtab.engine.transaction import Transaction
 from trimtab.errors import Fault
 
 

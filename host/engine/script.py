@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -133,11 +134,30 @@ class NoTasks:
         return False
 
 
-@dataclass(slots=True)
 class Settings:
     """The ``[settings]`` of the running generation."""
 
-    tree: Mapping[str, Any] = field(default_factory=dict)
+    def __init__(self, tree: Mapping[str, Any] | None = None) -> None:
+        self._tree = tree or {}
+
+    @property
+    def tree(self) -> Mapping[str, Any]:
+        """All of them."""
+        prepared = _prepared.get()
+        return self._tree if prepared is None else prepared
+
+    @tree.setter
+    def tree(self, tree: Mapping[str, Any]) -> None:
+        self._tree = tree
+
+    @contextmanager
+    def prepared(self, tree: Mapping[str, Any] | None) -> Iterator[None]:
+        """Inside the block, and in tasks that begin there, these are the settings; None: those that there are."""
+        before = _prepared.set(self.tree if tree is None else tree)
+        try:
+            yield
+        finally:
+            _prepared.reset(before)
 
     def get(self, path: str, default: Any = None) -> Any:
         """Return the value at a dotted path, or ``default`` where there is none."""
@@ -147,6 +167,10 @@ class Settings:
                 return default
             value = value[part]
         return value
+
+
+_prepared: ContextVar[Mapping[str, Any] | None] = ContextVar("prepared", default=None)
+"""The settings of the generation that is being prepared, for what is loaded and opened."""
 
 
 @dataclass(frozen=True, slots=True)

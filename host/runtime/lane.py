@@ -18,7 +18,6 @@ from trimtab.runtime import wire
 from trimtab.runtime.worker import Channel, make_engine, make_host
 from trimtab.sandbox import memory
 
-
 MOST_WAITING = 1024
 """Events that may wait for their turn; then no more batches are taken."""
 
@@ -82,6 +81,8 @@ class _Lane:
                 except ChangeRefused as refusal:
                     self._channel.send(wire.Refused(plan.generation, refusal.faults))
             case wire.Commit(generation):
+                if self._engine.waits_for_flights:
+                    self._wait_for_flights()
                 self._channel.send(wire.Committed(generation, {}, self._engine.commit()))
             case wire.State(rows):
                 self._host.state.load(rows)

@@ -15,8 +15,8 @@ from trimtab.artifacts.names import artifact_name
 from trimtab.engine.engine import Plan
 from trimtab.engine.result import BatchResult
 from trimtab.engine.script import LogEntry
-from trimtab.errors import ChangeRefused, Fault, LaneDied
 from trimtab.engine.state import DueTimer, StateRow
+from trimtab.errors import ChangeRefused, Fault, LaneDied
 from trimtab.runtime import wire
 from trimtab.runtime.changes import Changes
 from trimtab.runtime.processes import Worker
@@ -347,7 +347,9 @@ class Lane:
     async def _restored(self, worker: Worker) -> bool:
         """Bring a new process to the running generation. Returns False if it ended over it."""
         self._told.clear()
-        changed = [changes.rows() for changes in (self.frozen, self.changes) if changes]  # before what is stored is read
+        changed = [
+            changes.rows() for changes in (self.frozen, self.changes) if changes
+        ]  # before what is stored is read
         async for rows in self._owner.state_of(self.index):
             worker.send(wire.State(rows))
         for rows in changed:

@@ -61,7 +61,7 @@ def wall_clock() -> int:
 
 
 def make_host(setup: wire.Setup, plugins: Plugins, heartbeat: int, log: Callable[[LogEntry], Any]) -> ScriptHost:
-    """Make what the scripts of this process work with. ``heartbeat``: descriptor of a pipe that tells the host of life."""
+    """Make what scripts work with. ``heartbeat``: descriptor of a pipe that tells the host of life."""
     os.set_blocking(heartbeat, False)
 
     def beat() -> None:

@@ -61,6 +61,7 @@ class ScriptRunner:
     def __post_init__(self) -> None:
         self._position = 0
         self._tasks = EventLoopTasks()
+        self._tasks = EventLoopTasks()
         rehearse = None if self.rehearsed is None else self.rehearsed.append
         host = ScriptHost(
             sources=frozenset({SOURCE}),

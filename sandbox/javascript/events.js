@@ -21,6 +21,7 @@
   let emitted; // by sink: the numbers of events, and what they emitted; undefined: no event is in hand
   let cursor = 0; // the event in hand, or the next one
   let size; // characters in `emitted`
+  let spare; // buffers that are empty
 
   function emit(sink, value) {
     if (emitted === undefined) {
@@ -49,9 +50,22 @@
     return made;
   }
 
-  // Has `emit` write into the buffers of another event; undefined: into none.
-  function lend(others) {
-    emitted = others;
+  // Begins to collect what an event emits that comes alone; `is` false: it may emit nothing.
+  function collect(is) {
+    emitted = is ? (spare ??= buffers()) : undefined;
+  }
+
+  // Returns what was collected, by sink; undefined: nothing.
+  function collected() {
+    if (emitted === undefined) return undefined;
+    let all;
+    for (let i = 0; i < sinkNames.length; i++) {
+      const { lines } = emitted[sinkNames[i]];
+      if (lines.length > 0) (all ??= { __proto__: null })[sinkNames[i]] = lines;
+    }
+    emitted = undefined;
+    if (all !== undefined) spare = undefined;
+    return all;
   }
 
   function dropEmitted(index) {
@@ -68,10 +82,10 @@
   const INDEX = Symbol("index");
 
   class Context {
-    get id() { return fact(this, "ids"); }
+    get id() { return fact(this, "id"); }
     get source() { return this[BATCH].source; }
-    get key() { return fact(this, "keys") ?? null; }
-    get timestamp() { return fact(this, "timestamps") ?? this[BATCH].arrival; }
+    get key() { return fact(this, "key") ?? null; }
+    get timestamp() { return fact(this, "timestamp") ?? this[BATCH].arrival; }
     get generation() { return this[BATCH].generation; }
     get script() { return script.name; }
     get version() { return script.version; }
@@ -84,17 +98,13 @@
   // Most scripts read few of these, so they are fetched when first read, for all events of the batch at once.
   function fact(context, kind) {
     const batch = context[BATCH];
-    const facts = (batch[kind] ??= ask(kind, batch.number));
-    return facts[context[INDEX]];
+    if (batch.number === undefined) return batch[kind]; // the event has come alone, with its facts
+    return (batch[kind] ??= ask(kind, batch.number))[context[INDEX]];
   }
 
-  function contexts(batch) {
-    return setPrototypeOf({ [BATCH]: setPrototypeOf(batch, null) }, Context.prototype);
-  }
-
-  // Returns the context of an event that comes alone, with its facts.
+  // Returns the context of an event that comes alone, or what those of a batch have in common.
   function context(facts) {
-    return { __proto__: contexts(facts), [INDEX]: 0 };
+    return { __proto__: Context.prototype, [BATCH]: setPrototypeOf(facts, null) };
   }
 
   // --- the loop ---
@@ -118,7 +128,7 @@
     cursor = reported = 0;
     sampled = command.sampled;
     interval = command.interval;
-    shared = contexts(command);
+    shared = context(command);
     proceed();
   }
 
@@ -201,5 +211,5 @@
     result(call(message));
   }
 
-  return { __proto__: null, emit, begin, proceed, stop, buffers, lend, context };
+  return { __proto__: null, emit, begin, proceed, stop, collect, collected, context };
 }

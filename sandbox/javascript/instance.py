@@ -176,9 +176,9 @@ class JavaScriptInstance(ScriptInstance):
     def _facts(self) -> dict[str, Answer]:
         return {
             "undo": self._undo,
-            "ids": plain(lambda body: self._current(body).ids()),
-            "keys": plain(lambda body: self._current(body).keys()),
-            "timestamps": plain(lambda body: self._current(body).timestamps()),
+            "id": plain(lambda body: self._current(body).ids()),
+            "key": plain(lambda body: self._current(body).keys()),
+            "timestamp": plain(lambda body: self._current(body).timestamps()),
         }
 
     def _current(self, turn: bytes) -> Batch:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakValueDictionary
 
 from trimtab.api import Pages, Scope, ScriptHost, ScriptObject
@@ -13,11 +13,13 @@ from trimtab.engine.objects import call_outside
 from trimtab.engine.script import DEFAULT_TIMEOUT
 from trimtab.sandbox.javascript.interpreter import Answer, failure
 from trimtab.sandbox.javascript.methods import Shape
-from trimtab.sandbox.javascript.turns import CallOutside, Loading, Ticket, Turn
+from trimtab.sandbox.javascript.turns import Loading, Ticket, Turn
 from trimtab.sandbox.javascript.values import Kind, decode, encode, encode_as
 
 if TYPE_CHECKING:
     from asyncio import Future
+
+    from trimtab.sandbox.javascript.turns import CallOutside
 
 _CLOSED = (
     "expected an object that is in use, but this one was closed when its event was done, or the function that it was "
@@ -157,13 +159,13 @@ class Objects:
             call_outside.reset(token)
         if not isinstance(result, Awaitable):
             return read(lambda: result)
-        if isinstance(result, Coroutine):  # done at once
-            return b"[%d,%b]" % (Kind.SETTLED, _settled(read, partial(_value, result)))
+        future = cast("Future[Any]", result)
         ticket = self.turn
-        assert isinstance(ticket, Ticket)
+        if not isinstance(ticket, Ticket):
+            return b"[%d,%b]" % (Kind.SETTLED, _settled(read, future.result))
         number = next(self._calls)
         ticket.waiting.add(number)
-        result.add_done_callback(partial(self._done, ticket, number, read))
+        future.add_done_callback(partial(self._done, ticket, number, read))
         return encode_as(Kind.PENDING, number)
 
     def _done(self, ticket: Ticket, number: int, read: Read, future: Future[Any]) -> None:
@@ -242,12 +244,3 @@ def _settled(read: Read, get: Callable[[], Any]) -> bytes:
         return read(get)
     except Exception as error:  # noqa: BLE001 - whatever it is, the script gets it
         return failure(error)
-
-
-def _value(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """Return what a coroutine returns that waits for nothing."""
-    try:
-        coroutine.send(None)
-    except StopIteration as stop:
-        return stop.value
-    raise RuntimeError("expected a call that is made at once, got one that waits")

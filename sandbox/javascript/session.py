@@ -104,7 +104,7 @@ class Session:
 
     def call(self, function: str) -> None:
         """Run the script's ``open`` or ``close``, if it has one, under the default time limit."""
-        turn = Hook() if self.definition.is_async(function) else Loading()
+        turn = Hook(self._program.host.tasks) if self.definition.is_async(function) else Loading()
         self._settled(f"{function}()", command(function), turn)
 
     def migrate(self, values: dict[str, Any], version: str) -> dict[str, Any]:

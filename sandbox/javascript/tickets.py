@@ -93,9 +93,9 @@ class Tickets:
             handler=ticket.spec.name,
             source=events.source,
             generation=events.generation,
-            ids=[events.id(index)],
-            keys=[events.key(index)],
-            timestamps=[events.timestamp(index)],
+            id=events.id(index),
+            key=events.key(index),
+            timestamp=events.timestamp(index),
         )
         line = events.lines[index]
         return b'%b,"event":%b}' % (head[:-1], msgspec.json.encode(line.decode()) if self._texts else line)
@@ -134,7 +134,7 @@ class Tickets:
         else:
             self._go_on(self._entered(session, ticket, text))
 
-    def _go_on(self, good: bool) -> None:  # noqa: FBT001 - what `_entered` has returned
+    def _go_on(self, good: bool) -> None:
         if not good:
             self._drop()
             self.restart()

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Set
+from collections.abc import Callable, Set
 from time import perf_counter_ns
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trimtab.api import HandlerRun, HandlerSpec
 from trimtab.engine.script import Tasks
 
-CallOutside = Callable[[Callable[[], Any]], Awaitable[Any]]
-"""Makes a call to the outside for which a script does not wait, or not here."""
+if TYPE_CHECKING:
+    from asyncio import Future
+
+    CallOutside = Callable[[Callable[[], Any]], Future[Any]]
+    """Makes a call to the outside whose answer comes later."""
 
 
 class Turn:
@@ -39,15 +42,22 @@ class Loading(Turn):
 
 
 class Hook(Loading):
-    """``async open()`` or ``close()``: calls to the outside give promises, which are settled already."""
+    """``async open()`` or ``close()``: calls to the outside are made at once, and give promises that are settled."""
+
+    def __init__(self, tasks: Tasks) -> None:
+        self._tasks = tasks
 
     def outside(self) -> CallOutside:
         """See :class:`Turn`."""
-        return _at_once
+        return self._at_once
 
-
-async def _at_once(function: Callable[[], Any]) -> Any:
-    return function()
+    def _at_once(self, function: Callable[[], Any]) -> Future[Any]:
+        future = self._tasks.loop.create_future()
+        try:
+            future.set_result(function())
+        except Exception as error:  # noqa: BLE001 - whatever it is, the script gets it
+            future.set_exception(error)
+        return future
 
 
 class Ticket(Turn):
@@ -91,7 +101,7 @@ class Ticket(Turn):
         """Return how long ago it was started, in nanoseconds."""
         return perf_counter_ns() - self._started
 
-    def _call(self, function: Callable[[], Any]) -> Awaitable[Any]:
+    def _call(self, function: Callable[[], Any]) -> Future[Any]:
         if not self.live:
             raise TimeoutError("expected a call while the event is handled, but its time is up")
         return self._tasks.call(function)

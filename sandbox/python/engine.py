@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +53,13 @@ class PythonInstance(ScriptInstance):
 
     def open(self) -> None:
         """See :class:`ScriptInstance`."""
-        self._call_hook("open")
+        try:
+            self._call_hook("open")
+        except ScriptError:
+            if self._coroutines is not None:
+                with suppress(ScriptError):  # the first error tells more
+                    self._coroutines.close()
+            raise
 
     def process(self, handler: int, events: Events, selection: Sequence[int], run: HandlerRun) -> None:
         """See :class:`ScriptInstance`."""

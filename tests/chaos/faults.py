@@ -146,7 +146,7 @@ def torn_checkpoint(scene: Scene) -> None:
 def _torn(scene: Scene, name: str) -> None:
     scene.stage.pause(MOMENT)
     scene.stage.kill_host()
-    tear(scene.stage.state / name, scene.stage.rng)
+    assert tear(scene.stage.state / name, scene.stage.rng), f"there is no {name}"
     scene.stage.start()
 
 

@@ -114,6 +114,7 @@ class _Round:
         wanted = self._expected(observed)
         report.wrong += differences(wanted, observed, repeats=self._fault.repeats)
         report.wrong += not_stored(wanted, self._stage.stored())
+        report.wrong += self._stage.tracebacks()
         report.events = len(self._workload.all())
         report.kills = self._stage.kills
         report.unanswered = len(self._poster.unanswered)

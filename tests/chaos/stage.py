@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -176,6 +177,10 @@ class Stage(Project):
         finally:
             letters.close()
         return frozenset((letter.script or letter.kind, _number(letter.payload)) for letter in found)
+
+    def tracebacks(self) -> list[str]:
+        """Return what the host has not expected: accidents are told in words."""
+        return re.findall(r"^Traceback .*(?:\n[ {].*)*\n.*", self.log.read_text(), re.MULTILINE)
 
     def stored(self) -> dict[tuple[str, str], dict[str, Any]]:
         """Return the state in the last checkpoint by script and key, timers included."""

@@ -12,8 +12,8 @@ import msgspec
 import pytest
 
 from tests.cli.command_line import document, project, trimtab
-from trimtab.engine.state import TIMER, VERSION, StateRow, Time, Timer
 from trimtab.api import Position
+from trimtab.engine.state import TIMER, VERSION, StateRow, Time, Timer
 from trimtab.runtime.checkpoints import FILE_NAME, Checkpoint, CheckpointStore
 
 FIRST, SECOND = "ab" * 32, "cd" * 32

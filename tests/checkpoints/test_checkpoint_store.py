@@ -19,9 +19,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from trimtab.api import Position
 from trimtab.engine.state import TIMER, VERSION, StateRow, cleared
 from trimtab.errors import StateError
-from trimtab.api import Position
 from trimtab.runtime.checkpoints import FILE_NAME, Checkpoint, CheckpointStore, ScriptState
 
 

@@ -176,8 +176,10 @@ def test_all_problems_of_a_file_are_told_together(tmp_path: Path) -> None:
         """,
     )
     assert lines(found.values()) == [
-        "sauces: expected one of: sources, resources, breaker, checkpoints, discoverers, host, journal, sandbox, settings, "
-        "sinks, got 'sauces'",
+        (
+            "sauces: expected one of: sources, resources, breaker, checkpoints, discoverers, host, journal, sandbox, "
+            "settings, sinks, got 'sauces'"
+        ),
         "host.port: expected one of: lanes, listen, scripts, state, got 'port'",
         "host.lanes: expected a whole number from 1 to 256, got 'two'",
         f"host.listen: expected {ADDRESS}, got 'localhost'",

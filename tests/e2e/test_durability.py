@@ -236,7 +236,9 @@ def test_a_change_keeps_state_unless_the_new_version_wants_none_and_a_rollback_k
 
 def test_replayed_dead_letters_count_once(tmp_path: Path) -> None:
     project = Project(tmp_path, source=KEYED)
-    failing = COUNTING["count.py"].replace("    emit(", "    state.set('seen', True)\n    assert event.get('ok')\n    emit(")
+    failing = COUNTING["count.py"].replace(
+        "    emit(", "    state.set('seen', True)\n    assert event.get('ok')\n    emit("
+    )
     project.save("count.py", failing)
     with running(project):
         project.send({"key": "a", "ok": True}, {"key": "a"}, {"key": "a", "ok": True})

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from tests.engine.keyed_kit import Keyed, stored, values
 from trimtab.engine.batch import Batch, Events, SourceSpec
 from trimtab.engine.run import HandlerRun, ScriptState
-from trimtab.engine.state import TIMER, VERSION, StateRow, StateStore, Timer, Transaction
+from trimtab.engine.state import TIMER, VERSION, StateRow, StateStore, Timer
+from trimtab.engine.transaction import Transaction
 from trimtab.errors import Fault
 
 # --- any sequence of changes, beside a plain model ---------------------------------------------------------

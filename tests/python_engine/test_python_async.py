@@ -319,6 +319,24 @@ def test_an_async_open_that_fails_refuses_the_script_with_its_line(kit: Kit, bod
     assert (fault.name, fault.file, fault.line) == (name, "script.py", 4)
 
 
+def test_an_open_that_fails_leaves_no_task_behind(kit: Kit) -> None:
+    instance = kit.load("""
+        import asyncio
+        from trimtab import log
+        async def forever():
+            try: await asyncio.sleep(1000)
+            finally: log.info("cancelled")
+        async def open():
+            asyncio.create_task(forever())
+            await asyncio.sleep(0)
+            1 / 0
+        def handle(event, ctx): pass
+    """)
+    with pytest.raises(ScriptError, match="division"):
+        instance.open()
+    assert [entry.message for entry in kit.log] == ["cancelled"]
+
+
 # --- tasks that a script starts ----------------------------------------------------------------------------
 
 

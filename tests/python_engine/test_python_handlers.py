@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+import trimtab
 from tests.python_engine.python_engine_kit import Kit, emitted
 from trimtab.api import Fault, HandlerSpec, ScriptError
 
@@ -370,3 +372,11 @@ def test_types_of_a_script_can_still_be_resolved_while_it_handles(kit: Kit) -> N
         def handle(event, ctx): emit("out", msgspec.convert(event, Point).x)
     """
     assert kit.out(source, {"x": 1}) == [1]
+
+
+@pytest.mark.parametrize("call", [lambda: trimtab.state.get("a"), lambda: trimtab.timer.after("1s")])
+def test_outside_of_a_host_state_and_timer_say_that_they_need_one(call: Callable[[], object]) -> None:
+    with pytest.raises(
+        RuntimeError, match=r"(state\.get|timer\.after) works only in a script that a trimtab host runs"
+    ):
+        call()
