@@ -165,9 +165,10 @@ class Host:
         finally:
             stopped.cancel()
             sources.cancel()
-            while not sources.done():  # one that acknowledges outside waits for a checkpoint
-                await self._checkpointer.take("asked")
-                await asyncio.wait({sources}, timeout=CHECKPOINT_AGAIN)
+            async with self._stream.reporting():
+                while not sources.done():  # one that acknowledges outside waits for a checkpoint
+                    await self._checkpointer.take("asked")
+                    await asyncio.wait({sources}, timeout=CHECKPOINT_AGAIN)
             await asyncio.gather(stopped, sources, return_exceptions=True)
 
     async def _watch(self, discoverer: Discoverer) -> None:

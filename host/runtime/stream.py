@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -117,7 +117,6 @@ class Stream:
         self._mask = config.mask
         self._stack = AsyncExitStack()
         self._forking = asyncio.Lock()
-        self._closing = asyncio.Event()
         self._lane_tasks: list[asyncio.Task[None]] = []
         self._log = structlog.get_logger("trimtab")
 
@@ -128,15 +127,16 @@ class Stream:
         self._confinement.widen(self._plan_of(self._generation))
         self._nursery = await self._stack.enter_async_context(NurseryProcess(self._setup))
         self._lane_tasks = [asyncio.create_task(lane.run(), name=f"lane {lane.index}") for lane in self.lanes]
-        self._lane_tasks.append(asyncio.create_task(self._tick()))
+        self._ticking = asyncio.create_task(self._tick())
         return self
 
     async def __aexit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        for task in self._lane_tasks:
+        tasks = (*self._lane_tasks, self._ticking)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._lane_tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._stack.aclose()
 
     # --- running and ending ---
@@ -163,7 +163,11 @@ class Stream:
         self._ended.add(name)
 
     async def finish_event_time(self) -> None:
-        """Where every source has come to its natural end, have the timers fire that wait for event time."""
+        """Let time stand still: what fires from now on would be in no checkpoint.
+
+        Where every source has come to its natural end, the timers that wait for event time fire before.
+        """
+        self._ticking.cancel()
         if self._ended != self.ingests.keys():
             return
         await self.drain()
@@ -173,9 +177,8 @@ class Stream:
 
     async def _tick(self) -> None:
         """Have each lane that is idle fire the timers that are due."""
-        while not self._closing.is_set():
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._closing.wait(), TICK_SECONDS)
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
             now = self.now()
             for lane in self.lanes:
                 is_due = lane.next_due is not None and lane.next_due <= now
@@ -188,20 +191,26 @@ class Stream:
 
     async def close_scripts(self) -> None:
         """Have the scripts closed and the lanes end: nothing is to be handled any more."""
-        self._closing.set()
         for lane in self.lanes:
             lane.stop()
         await asyncio.gather(*self._lane_tasks)
 
     async def drain(self) -> None:
         """Wait until everything that was delivered is handled."""
+        async with self.reporting():
+            for lane in self.lanes:
+                await lane.drained()
+
+    @asynccontextmanager
+    async def reporting(self) -> AsyncIterator[None]:
+        """While the block waits, say from time to time which sink it waits for."""
         reporting = asyncio.create_task(self._report_what_holds_up())
-        for lane in self.lanes:
-            await lane.drained()
-        reporting.cancel()
+        try:
+            yield
+        finally:
+            reporting.cancel()
 
     async def _report_what_holds_up(self) -> None:
-        """While the host drains, say from time to time which sink it waits for."""
         while True:
             await asyncio.sleep(REPORT_EVERY)
             for sink in self.sinks.values():
@@ -493,9 +502,15 @@ def _lost_timer(due: DueTimer, version: str | None, fault: Fault) -> FailedEvent
 
 
 def processing_clock() -> Callable[[], int]:
-    """Return a clock that shows the time of the system when it is made, in ms, and never goes back."""
+    """Return a clock in ms that never goes back: that of the system, but where somebody sets it back."""
     ahead = time.time_ns() - time.monotonic_ns()
-    return lambda: (time.monotonic_ns() + ahead) // 1_000_000
+
+    def now() -> int:
+        nonlocal ahead
+        ahead = max(ahead, time.time_ns() - time.monotonic_ns())
+        return (time.monotonic_ns() + ahead) // 1_000_000
+
+    return now
 
 
 def _now() -> int:

@@ -8,6 +8,7 @@
 
   const { ArrayBuffer, Date, Error, Iterator, Promise, Proxy, TypeError, Uint8Array, Uint32Array } = globalThis;
   const { apply } = Reflect;
+  const { bind } = Function.prototype;
   const { stringify } = JSON;
   const { defineProperty, freeze, getOwnPropertyDescriptor, getOwnPropertyNames, getPrototypeOf, hasOwn } = Object;
   const { setPrototypeOf } = Object;
@@ -135,8 +136,15 @@
   // Where things are in the content of an answer.
   const NUMBER = 0;
   const SHAPE = 1;
-  const FRESH = 2;
+  const LIFE = 2;
   const FIELDS = 3;
+
+  // How long an object lasts: as long as the event, of which Python is to be told or has been told, or longer. See objects.py.
+  const FRESH = 1;
+  const LASTING = 2;
+  const MOST_LASTING = 1000;
+  let lasting = { __proto__: null }; // by number
+  let count = 0;
 
   // Lets go of the objects that were made for the event in hand.
   function release() {
@@ -147,8 +155,18 @@
 
   function object(content) {
     const number = content[NUMBER];
-    if (content[FRESH]) hand.any = true;
+    if (content[LIFE] === LASTING) return (lasting[number] ??= makeLasting(number, content));
+    if (content[LIFE] === FRESH) hand.any = true;
     return (hand.wrapped[number] ??= make(number, content));
+  }
+
+  // Python does not tell when such an object is gone, so now and then all are let go, and made again when they are met.
+  function makeLasting(number, content) {
+    if (++count > MOST_LASTING) {
+      count = 0;
+      lasting = { __proto__: null };
+    }
+    return make(number, content);
   }
 
   function make(number, content) {
@@ -165,8 +183,11 @@
   }
 
   function method(number, name) {
-    const what = `\n${number}\n${stringify(name)}\n`;
-    return (...values) => result(call(request(hand.verb) + what + pack(name, values)));
+    return apply(bind, invoke, [undefined, name, `\n${number}\n${stringify(name)}\n`]);
+  }
+
+  function invoke(name, what, ...values) {
+    return result(call(request(hand.verb) + what + pack(name, values)));
   }
 
   // Begins a message that tells which event is in hand.

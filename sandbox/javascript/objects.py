@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from enum import IntEnum
 from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any, cast
@@ -25,6 +26,16 @@ _CLOSED = (
     "expected an object that is in use, but this one was closed when its event was done, or the function that it was "
     "made for; get a new one for each event"
 )
+
+class _Life(IntEnum):
+    """How long objects.js is to know an object."""
+
+    TURN = 0
+    FRESH = 1
+    """As long as the turn, and Python is to be told when an event is over that has made one."""
+    LASTING = 2
+    """Another turn has made it, and Python keeps it."""
+
 
 Read = Callable[[Callable[[], Any]], bytes]
 """Makes a call and returns the answer that its result is."""
@@ -54,8 +65,8 @@ class Objects:
         """All, by number, while somebody holds them."""
         self._held: dict[int, ScriptObject] = {}
         """Those that last, and those of turns that are not over."""
-        self._made: dict[Turn, list[int]] = {}
-        """What each turn that is not over has made."""
+        self._made: dict[Turn, dict[int, None]] = {}
+        """What each turn that is not over has made, in order."""
         self._open: dict[int, Scope | Pages] = {}
         self._calls = count(1)
         self._shapes: dict[type, Shape] = {}
@@ -83,7 +94,7 @@ class Objects:
         """Let go of what was made for a turn that is over, now or when none of its calls is under way any more."""
         if turn.waiting:
             return
-        for number in reversed(self._made.pop(turn, ())):
+        for number in reversed(self._made.pop(turn, {})):
             if number in self._open:
                 self._end(number)
             elif not turn.lasts:
@@ -185,9 +196,9 @@ class Objects:
     def _answer(self, result: Any) -> bytes:
         if not isinstance(result, ScriptObject):
             return encode(result)
-        number, fresh = self._number(result)
+        number, life = self._number(result)
         fields = [getattr(result, name) for name in result.fields]
-        return encode_as(Kind.OBJECT, [number, self._shape(result).number, fresh, *fields])
+        return encode_as(Kind.OBJECT, [number, self._shape(result).number, life, *fields])
 
     def _shape(self, thing: ScriptObject) -> Shape:
         shape = self._shapes.get(type(thing))
@@ -196,18 +207,18 @@ class Objects:
             self._described.append(shape.description)
         return shape
 
-    def _number(self, thing: ScriptObject) -> tuple[int, bool]:
-        """Return the number of an object, and whether it is new and to be released."""
+    def _number(self, thing: ScriptObject) -> tuple[int, _Life]:
+        """Return the number of an object, and how long it lasts."""
         number = self._numbers.get(id(thing))
         if number is not None and self._known.get(number) is thing:
-            return number, False
+            return number, _Life.TURN if number in self._made.get(self.turn, ()) else _Life.LASTING
         number = next(self._next)
         if isinstance(thing, Scope | Pages):
             self._open[number] = thing
         self._held[number] = self._known[number] = thing
         self._numbers[id(thing)] = number
-        self._made.setdefault(self.turn, []).append(number)
-        return number, not self.turn.lasts
+        self._made.setdefault(self.turn, {})[number] = None
+        return number, _Life.TURN if self.turn.lasts else _Life.FRESH
 
     def _find(self, number: bytes, name: bytes) -> ScriptObject:
         key = int(number)

@@ -9,33 +9,37 @@
 (tools, events) => {
   "use strict";
 
-  const { buffers, lend, context } = events;
+  const { collect, collected, context } = events;
   const { apply, result, failure, describe, isOutOfMemory, found, hand } = tools;
   const { Error, Promise } = globalThis;
   const { defineProperty, setPrototypeOf } = Object;
+  const { bind } = Function.prototype;
   const { species } = Symbol;
-  const { prototype } = Promise;
+  const { prototype, withResolvers } = Promise;
   const { then } = prototype;
+
+  // What lives while an event waits is few objects: dukpy has all of them looked at for garbage in each entry, twice.
+  // So what is remembered is bound to functions, which are one object each, and made when it is needed.
 
   const list = () => setPrototypeOf([], null);
 
-  const nobody = ticketOf(0, undefined); // stands where no event is in hand
+  const nobody = ticketOf(0); // stands where no event is in hand
   const tickets = { __proto__: null, 0: nobody }; // those in flight, by number
+  const calls = { __proto__: null }; // that wait for their answers, by number
   let inHand = nobody;
   let ended; // what the report tells: events that have ended, with what they emitted,
   let due; // numbers of tickets with callbacks that were put off,
   let awaited; // and the place of a call that an event waited for when it was given up
   clear();
 
-  function ticketOf(number, emitted) {
+  function ticketOf(number) {
     return {
       __proto__: null,
       number,
-      emitted,
-      calls: { __proto__: null }, // that it waits for, by number
-      deferred: list(), // callbacks that were put off
-      wrapped: { __proto__: null }, // see `hand`
-      live: true,
+      live: number > 0,
+      emitted: undefined, // before it last waited: a list of lists of lines by sink
+      deferred: undefined, // a list of callbacks that were put off
+      wrapped: undefined, // see `hand`
     };
   }
 
@@ -47,17 +51,31 @@
 
   function take(ticket) {
     inHand = ticket;
-    hand.wrapped = ticket.wrapped;
-    lend(ticket.live ? ticket.emitted : undefined);
+    hand.wrapped = ticket.wrapped ?? { __proto__: null };
+    hand.any = false;
+    collect(ticket.live);
+  }
+
+  function leave() {
+    keepEmitted(inHand);
+    if (hand.any) inHand.wrapped = hand.wrapped;
+    inHand = nobody;
+  }
+
+  function keepEmitted(ticket) {
+    const lines = collected();
+    if (lines === undefined) return;
+    ticket.emitted ??= list();
+    ticket.emitted[ticket.emitted.length] = lines;
   }
 
   // Python reads this when all promise jobs have run.
   const report = {
     __proto__: null,
     toJSON() {
+      leave();
       const told = { __proto__: null, ended, due, awaited };
       clear();
-      take(nobody);
       return told;
     },
   };
@@ -65,11 +83,11 @@
   // --- commands ---
 
   function start(command) {
-    const ticket = (tickets[command.ticket] = ticketOf(command.ticket, buffers()));
+    const ticket = (tickets[command.ticket] = ticketOf(command.ticket));
     take(ticket);
     try {
       const promise = found[command.handler](command.event, context(command));
-      apply(then, promise, [() => end(ticket, null), (error) => fail(ticket, error)]);
+      apply(then, promise, [apply(bind, end, [undefined, ticket, null, false]), apply(bind, fail, [undefined, ticket])]);
     } catch (error) {
       fail(ticket, error);
     }
@@ -78,8 +96,8 @@
 
   function settle({ ticket, number, answer }) {
     take(tickets[ticket]);
-    const { resolve, reject, stack } = inHand.calls[number];
-    delete inHand.calls[number];
+    const { resolve, reject, stack } = calls[number];
+    delete calls[number];
     try {
       resolve(result(answer));
     } catch (error) {
@@ -91,7 +109,7 @@
   function resume({ ticket }) {
     take(tickets[ticket]);
     const { deferred } = inHand;
-    inHand.deferred = list();
+    inHand.deferred = undefined;
     for (let i = 0; i < deferred.length; i++) {
       const { callback, value, resolve, reject } = deferred[i];
       try {
@@ -109,16 +127,13 @@
     if (given === undefined) return report;
     drop(given);
     take(given);
-    for (const number in given.calls) {
-      const { reject, stack } = given.calls[number];
-      awaited ||= stack;
-      reject(placed(failure(fault), stack));
+    for (const number in calls) {
+      const call = calls[number];
+      if (call.ticket !== given) continue;
+      awaited ||= call.stack;
+      delete calls[number];
+      call.reject(placed(failure(fault), call.stack));
     }
-    return report;
-  }
-
-  // What is left of a report that a promise without a handler has kept from being read.
-  function collect() {
     return report;
   }
 
@@ -128,13 +143,11 @@
     end(ticket, describe(error), isOutOfMemory(error));
   }
 
-  function end(ticket, fault, full = false) {
+  function end(ticket, fault, full) {
     if (!ticket.live) return;
     drop(ticket);
-    const lines = { __proto__: null };
-    for (const sink in ticket.emitted) lines[sink] = ticket.emitted[sink].lines;
-    ended[ended.length] = { __proto__: null, ticket: ticket.number, fault, full, emitted: lines };
-    if (ticket === inHand) lend(undefined);
+    if (ticket === inHand) keepEmitted(ticket);
+    ended[ended.length] = { __proto__: null, ticket: ticket.number, fault, full, emitted: ticket.emitted };
   }
 
   function drop(ticket) {
@@ -145,10 +158,14 @@
   // --- promises ---
 
   hand.wait = (number) => {
-    const stack = `${new Error().stack}`; // the place of the call, in case it fails
-    return new Promise((resolve, reject) => {
-      inHand.calls[number] = { __proto__: null, resolve, reject, stack };
-    });
+    const call = apply(withResolvers, Promise, []);
+    call.ticket = inHand;
+    call.stack = `${new Error().stack}`; // the place of the call, in case it fails
+    calls[number] = setPrototypeOf(call, null);
+    const { promise } = call;
+    call.promise = undefined;
+    new Owned(promise, inHand);
+    return promise;
   };
 
   function placed(error, stack) {
@@ -157,24 +174,26 @@
 
   const { then: remembering } = {
     then(done, failed) {
-      return apply(then, this, [bound(inHand, done), bound(inHand, failed)]);
+      return apply(then, this, [bound(done), bound(failed)]);
     },
   };
 
-  function bound(ticket, callback) {
-    if (typeof callback !== "function") return callback;
-    return (value) => (ticket === inHand ? callback(value) : deferred(ticket, callback, value));
+  function bound(callback) {
+    return typeof callback === "function" ? apply(bind, goOn, [undefined, inHand, callback]) : callback;
   }
 
-  function deferred(ticket, callback, value) {
-    return {
-      __proto__: null,
-      then(resolve, reject) {
-        if (!ticket.live) return;
-        if (ticket.deferred.length === 0) due[due.length] = ticket.number;
-        ticket.deferred[ticket.deferred.length] = { __proto__: null, callback, value, resolve, reject };
-      },
-    };
+  function goOn(ticket, callback, value) {
+    if (ticket === inHand) return callback(value);
+    return { __proto__: null, then: apply(bind, putOff, [undefined, ticket, callback, value]) };
+  }
+
+  function putOff(ticket, callback, value, resolve, reject) {
+    if (!ticket.live && ticket !== nobody) return;
+    if (ticket.deferred === undefined) {
+      ticket.deferred = list();
+      due[due.length] = ticket.number;
+    }
+    ticket.deferred[ticket.deferred.length] = { __proto__: null, callback, value, resolve, reject };
   }
 
   // What `await` does not take for the constructor of its own promises, so it calls `then`.
@@ -184,13 +203,28 @@
     },
   };
 
-  fix("then", remembering);
-  fix("constructor", Other);
+  // Notes in the promise of a call, where nobody sees it, which event waits for it: such a promise is settled in an entry
+  // for that event, which may await it without further ado.
+  class Owned extends (function (promise) { return promise; }) {
+    #ticket;
 
-  function fix(name, value) {
+    constructor(promise, ticket) {
+      super(promise);
+      this.#ticket = ticket;
+    }
+
+    static isInHand(promise) {
+      return #ticket in promise && promise.#ticket === inHand;
+    }
+  }
+
+  fix("then", function () { return remembering; });
+  fix("constructor", function () { return Owned.isInHand(this) ? Promise : Other; });
+
+  function fix(name, get) {
     defineProperty(prototype, name, {
       __proto__: null,
-      get: () => value,
+      get,
       set(other) {
         if (this === prototype) return;
         defineProperty(this, name, { __proto__: null, value: other, writable: true, enumerable: true, configurable: true });
@@ -198,5 +232,5 @@
     });
   }
 
-  return { __proto__: null, start, settle, resume, cancel, collect };
+  return { __proto__: null, start, settle, resume, cancel, collect: () => report };
 }

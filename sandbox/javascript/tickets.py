@@ -25,7 +25,8 @@ class _Ended(msgspec.Struct):
     fault: JsError | None
     full: bool
     """The interpreter's memory was full: it is to be replaced."""
-    emitted: dict[str, list[str]]
+    emitted: list[dict[str, list[str]]] = []
+    """Lines by sink, in parts."""
 
 
 class _Report(msgspec.Struct):
@@ -180,8 +181,8 @@ class Tickets:
         if ended.fault is not None:
             self._fail(ticket, session.fault(ended.fault))
         else:
-            for sink, lines in ended.emitted.items():
-                if lines:
+            for part in ended.emitted:
+                for sink, lines in part.items():
                     run.extend(sink, [run.index] * len(lines), [line.encode() for line in lines])
             run.samples.append(ticket.age())
             self._end(ticket)

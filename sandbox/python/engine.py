@@ -98,8 +98,8 @@ class PythonInstance(ScriptInstance):
         finally:
             if self._coroutines is not None:
                 self._coroutines.close()
-            self._modules.forget()
             self._namespace, self._handlers, self._migrate = {}, [], None
+            self._guard.call(self._modules.forget)
 
     def _run(self, name: str) -> tuple[dict[str, Any], Entries]:
         namespace = self._modules.run(name)

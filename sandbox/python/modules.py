@@ -57,7 +57,9 @@ class Modules:
         return frozenset(file for file in found if file is not None)
 
     def forget(self) -> None:
-        """Let go of all modules."""
+        """Let go of all modules, and at once of what they hold: functions and their module hold each other."""
+        for module in self._by_name.values():
+            vars(module).clear()
         self._by_path.clear()
         self._by_name.clear()
 

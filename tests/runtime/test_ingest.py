@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from tests.runtime.held_lanes import HeldLane, held
-from trimtab.api import Codec, Records, SinkError, SourceError
+from trimtab.api import Codec, Position, Records, SinkError, SourceError
 from trimtab.engine.result import Lines
 from trimtab.plugins.codecs import JsonCodec, MsgpackCodec, TextCodec
 from trimtab.runtime.ingest import Ingest
+from trimtab.runtime.journal import Journal
 from trimtab.runtime.sinks import SinkWriter
 from trimtab.testing import Abort, CollectingSink, Eof, TestingSource
 
 Rejected = tuple[str, bytes, str, int]
 
 
-def ingest_of(codec: Codec) -> tuple[Ingest, HeldLane, list[Rejected]]:
+@pytest.fixture(name="journal")
+def _journal(tmp_path: Path) -> Iterator[Journal]:
+    journal = Journal(tmp_path / "journal.db")
+    yield journal
+    journal.close()
+
+
+def ingest_of(codec: Codec, journal: Journal) -> tuple[Ingest, HeldLane, list[Rejected]]:
     """An ingest in front of one lane, and what it rejects."""
     router, (lane,) = held(1, None, target=1000)
     rejected: list[Rejected] = []
@@ -29,7 +38,7 @@ def ingest_of(codec: Codec) -> tuple[Ingest, HeldLane, list[Rejected]]:
     async def reject(source: str, record: bytes, partition: str, position: int, _reason: str) -> None:
         rejected.append((source, record, partition, position))
 
-    return Ingest("gps", Path(), codec, 0, router, reject, "run"), lane, rejected
+    return Ingest("gps", Path(), codec, 0, router, reject, journal, "run", lambda: 0), lane, rejected
 
 
 def taken(lane: HeldLane) -> list[tuple[bytes, int]]:
@@ -40,10 +49,13 @@ def taken(lane: HeldLane) -> list[tuple[bytes, int]]:
     return [pair for batch, texts in lines for pair in zip(texts, batch.positions_of(texts), strict=True)]
 
 
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # nothing is put into the journal
 @given(st.lists(st.sampled_from([b"one", b"", b'"two"', b"\xff", b"a\xc3", "ü".encode()]), min_size=1), st.booleans())
-def test_records_that_are_not_valid_leave_the_others_at_their_places(lines: list[bytes], offsets: bool) -> None:
+def test_records_that_are_not_valid_leave_the_others_at_their_places(
+    journal: Journal, lines: list[bytes], offsets: bool
+) -> None:
     async def scenario() -> None:
-        ingest, lane, rejected = ingest_of(TextCodec())
+        ingest, lane, rejected = ingest_of(TextCodec(), journal)
         starts = [100 + sum(len(line) + 1 for line in lines[:i]) for i in range(len(lines))]
         positions = starts if offsets else list(range(len(lines)))
         await ingest.deliver(Records(b"\n".join(lines), 100, None if offsets else positions, "p"))
@@ -57,33 +69,34 @@ def test_records_that_are_not_valid_leave_the_others_at_their_places(lines: list
     asyncio.run(scenario())
 
 
-def test_a_delivery_of_invalid_records_alone_is_done_at_once() -> None:
+def test_a_delivery_of_invalid_records_alone_puts_nothing_into_the_lanes(journal: Journal) -> None:
     async def scenario() -> None:
-        ingest, lane, rejected = ingest_of(MsgpackCodec())
-        done = await ingest.deliver(Records(b"\xc1\n\xc1", 0, [4], "p"))
-        assert done.done()
+        ingest, lane, rejected = ingest_of(MsgpackCodec(), journal)
+        covered = await ingest.deliver(Records(b"\xc1\n\xc1", 0, [4], "p"))
+        assert ingest.take_covered() == [covered]
+        assert ingest.position() == Position("p", 5)
         assert (rejected, taken(lane)) == ([("gps", b"\xc1\n\xc1", "p", 4)], [])
 
     asyncio.run(scenario())
 
 
-def test_what_is_handled_is_counted_when_it_is_done() -> None:
+def test_what_is_handled_is_counted_when_it_is_done(journal: Journal) -> None:
     async def scenario() -> None:
-        ingest, lane, _rejected = ingest_of(JsonCodec())
-        done = await ingest.deliver(Records(b"1\n2\n3"))
+        ingest, lane, _rejected = ingest_of(JsonCodec(), journal)
+        covered = await ingest.deliver(Records(b"1\n2\n3"))
         assert (ingest.status().received, ingest.status().handled, ingest.status().lag) == (3, 0, 3)
         lane.take()
         lane.works[0].done()
-        await done
         await asyncio.sleep(0)
+        assert not covered.done()  # that is for the checkpoint
         assert (ingest.status().handled, ingest.status().lag) == (3, 0)
 
     asyncio.run(scenario())
 
 
-def test_a_source_that_fails_for_a_while_is_started_again_where_it_was() -> None:
+def test_a_source_that_fails_for_a_while_is_started_again_where_it_was(journal: Journal) -> None:
     async def scenario() -> None:
-        ingest, lane, _rejected = ingest_of(JsonCodec())
+        ingest, lane, _rejected = ingest_of(JsonCodec(), journal)
         await ingest.run(TestingSource([b"1", Abort(), b"2"], ingest))
         assert taken(lane) == [(b"1", 0), (b"2", 1)]
         assert (ingest.status().state, ingest.status().error) == ("finished", None)
@@ -91,9 +104,9 @@ def test_a_source_that_fails_for_a_while_is_started_again_where_it_was() -> None
     asyncio.run(scenario())
 
 
-def test_a_source_that_fails_for_good_ends_with_its_error() -> None:
+def test_a_source_that_fails_for_good_ends_with_its_error(journal: Journal) -> None:
     async def scenario() -> None:
-        ingest, lane, _rejected = ingest_of(JsonCodec())
+        ingest, lane, _rejected = ingest_of(JsonCodec(), journal)
         error = SourceError("gone", retryable=False)
         with pytest.raises(SourceError, match="gone"):
             await ingest.run(TestingSource([b"1", Abort(error), b"2", Eof()], ingest))
