@@ -404,7 +404,10 @@ class Resource(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Close all connections. Called once, from any thread, after the last call or before the first. Must not fail."""
+        """Close all connections. Called once, from any thread, after the last call or before the first.
+
+        Must not fail.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,7 +110,8 @@ class BreakerKeys(msgspec.Struct, frozen=True):
     pause: Annotated[
         Seconds,
         Meta(
-            description="How long it stays open until one is tried again; the pause doubles, up to a minute, until one succeeds."
+            description="How long it stays open until one is tried again; the pause doubles, up to a minute, until "
+            "one succeeds."
         ),
     ] = "5s"
 

@@ -52,7 +52,7 @@ _COLUMNS = (
     "kind, source, partition, position, event_id, key, script, version, generation, fault, at, tries, sink, payload"
 )
 
-_INSERT = f"insert into letters ({_COLUMNS}) values "
+_INSERT = f"insert into letters ({_COLUMNS}) values "  # noqa: S608 - only constants
 _PLACES = f"({', '.join('?' * 14)})"
 _AGAIN = """
 on conflict (event_id, kind, ifnull(script, '')) where event_id <> '' and kind <> 'sink' do update set
@@ -70,8 +70,8 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     """Given by the store."""
     kind: Kind
     payload: bytes
-    """The event as JSON text; the raw record (``codec``); the lines as emitted (``sink``); the timer with what it belongs
-    to, as JSON text (``timer``)."""
+    """The event as JSON text; the raw record (``codec``); the lines as emitted (``sink``); the timer and what it
+    belongs to, as JSON text (``timer``)."""
     source: str
     partition: str = ""
     position: int = 0

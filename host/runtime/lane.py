@@ -51,20 +51,26 @@ class _Lane:
 
     def _next(self) -> wire.ToLane | None:
         """Wait for the next message; what is in flight goes on meanwhile. None: the host is gone."""
-        engine, channel = self._engine, self._channel
-        while engine.flying:
-            takes_more = engine.waiting < MOST_WAITING
-            if takes_more and channel.has_message():
+        while self._engine.flying:
+            takes_more = self._takes_more()
+            if takes_more and self._channel.has_message():
                 break
-            readable = self._host.tasks.run(
-                lambda: engine.has_finished or (not takes_more and engine.waiting < MOST_WAITING),
-                channel.fileno() if takes_more else None,
-            )
+            until = self._has_finished if takes_more else self._can_go_on
+            readable = self._host.tasks.run(until, self._channel.fileno() if takes_more else None)
             self._send_finished()
             self._tidy()
             if readable:
                 break
-        return channel.receive()
+        return self._channel.receive()
+
+    def _has_finished(self) -> bool:
+        return self._engine.has_finished
+
+    def _takes_more(self) -> bool:
+        return self._engine.waiting < MOST_WAITING
+
+    def _can_go_on(self) -> bool:
+        return self._has_finished() or self._takes_more()
 
     def _tidy(self) -> None:
         self._send_logs()

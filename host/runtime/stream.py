@@ -236,8 +236,8 @@ class Stream:
     async def prepare(self, plan: Plan) -> None:
         """See :class:`trimtab.deploy.deployer.Lanes`.
 
-        One lane goes first: an ``open()`` that hangs holds up only the events of that lane. Lanes that cannot reach what
-        the plan needs are replaced before, because a process that is confined stays so.
+        One lane goes first: an ``open()`` that hangs holds up only the events of that lane. Lanes that cannot reach
+        what the plan needs are replaced before, because a process that is confined stays so.
         """
         self._confinement.widen(plan)
         for lane in self.lanes:

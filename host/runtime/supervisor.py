@@ -243,7 +243,7 @@ class Lane:
             self._recycling, self._killed_because = True, "a change needs more than it may reach"
             self._send(wire.Stop())
             await worker.ended
-            while self._worker is worker:
+            while self._worker is worker:  # noqa: ASYNC110 - it is noticed in the next rounds of the loop
                 await asyncio.sleep(0)
 
     def kill(self, because: str) -> None:

@@ -27,6 +27,7 @@ _CLOSED = (
     "made for; get a new one for each event"
 )
 
+
 class _Life(IntEnum):
     """How long objects.js is to know an object."""
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Mapping
+
 from trimtab.engine.batch import SourceSpec
 from trimtab.engine.engine import Plan
 from trimtab.engine.result import BatchResult
 from trimtab.engine.script import LogEntry
+from trimtab.engine.state import DueTimer, StateRow
 from trimtab.errors import Fault
 from trimtab.runtime.processes import Worker
 from trimtab.runtime.router import Router
 from trimtab.runtime.supervisor import Lane
-from trimtab.runtime.work import Cut, Work
+from trimtab.runtime.work import Barrier, Cut, Work
 
 
 class NoOwner:
@@ -22,13 +25,22 @@ class NoOwner:
     def plan_of(self, generation: int) -> Plan:
         raise NotImplementedError
 
+    def state_of(self, lane: int) -> AsyncIterator[list[StateRow]]:
+        raise NotImplementedError
+
+    def state_versions(self) -> Mapping[str, str]:
+        raise NotImplementedError
+
+    def watermarks(self) -> Mapping[str, int]:
+        raise NotImplementedError
+
     def longest_timeout(self) -> float:
         raise NotImplementedError
 
     async def finished(self, work: Work, result: BatchResult) -> None:
         raise NotImplementedError
 
-    async def abandoned(self, work: Work, script: str | None, fault: Fault) -> None:
+    async def abandoned(self, work: Work, script: str | None, fault: Fault, timer: DueTimer | None) -> None:
         raise NotImplementedError
 
     def room_made(self) -> None:
@@ -50,7 +62,7 @@ class HeldLane(Lane):
     def __init__(self, index: int, target: int) -> None:
         super().__init__(index, NoOwner(), 1)
         self.target = target
-        self.taken: list[Work | Cut] = []
+        self.taken: list[Work | Cut | Barrier] = []
 
     def take(self) -> None:
         """Take one item, joined with what fits, as the lane would send it. Its deliveries are not told."""
