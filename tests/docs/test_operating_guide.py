@@ -135,7 +135,9 @@ PARTS = ("sources", "sinks", "resources", "settings", "discoverers")
 def fields(document: Any, named: tuple[str, ...] = (*PARTS, "scripts", "lanes")) -> Iterator[str]:
     """The paths of a status document, with the names of the parts left out."""
     for name, value in document.items():
-        if name not in named:
+        if name == "checkpoint":
+            yield from (f"{name}.{field}" for field in value)
+        elif name not in named:
             yield name
         elif isinstance(value, Mapping):
             yield from (f"{name}.NAME.{field}" for part in value.values() for field in part)

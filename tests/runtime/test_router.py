@@ -115,6 +115,7 @@ def check_cut(parts: list[list[Any]], lanes: list[HeldLane], cut_before: int) ->
             if isinstance(item, Cut):
                 generation = 2
                 continue
+            assert isinstance(item, Work)
             assert item.batch.generation == generation
             assert {n < old for n, _key, _position in events([item])} == {generation == 1}
         assert generation == (2 if cut_before < len(parts) else 1)
