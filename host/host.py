@@ -117,11 +117,12 @@ class Host:
         ending = asyncio.create_task(self._to_the_end(watchers, checkpoints))
         broken = asyncio.create_task(self._stream.broken())
         tasks = (*watchers, replays, checkpoints, ending, broken)
+        left = {ending, broken, checkpoints}
         try:
-            done, _ = await asyncio.wait({ending, broken}, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-            await ending
+            while ending in left:
+                done, left = await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
         finally:
             for task in tasks:
                 task.cancel()

@@ -52,6 +52,11 @@ class EventLoopTasks:
         if self._loop is not None:
             self._loop.stop()
 
+    def turn(self) -> None:
+        """See ``Tasks``."""
+        self.loop.call_soon(self.loop.stop)
+        self.loop.run_forever()
+
     def run(self, until: Callable[[], bool], readable: int | None = None) -> bool:
         """See ``Tasks``."""
         if until():

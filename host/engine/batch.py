@@ -56,6 +56,10 @@ class Batch(msgspec.Struct, tag=True):
         return event_id(self.source, self.partition, position)
 
 
+LATEST = 1 << 53
+"""What lies beyond is no time, in ms: the integers that JavaScript can hold end there."""
+
+
 class InvalidRecordsError(ValueError):
     """Some record of a batch is not valid JSON."""
 
@@ -190,12 +194,16 @@ class Events:
     def _take_timestamps(self, values: list[Any]) -> None:
         arrival = self.batch.arrival
         present = [v for v in values if type(v) is int]
-        if len(present) == len(values):
+        if len(present) == len(values) and max(present) < LATEST and min(present) > -LATEST:
             self.timestamps = values
         else:
-            present = [int(v) for v in values if type(v) is int or type(v) is float]
-            self.timestamps = [int(v) if type(v) is int or type(v) is float else arrival for v in values]
+            present = [int(v) for v in values if _is_time(v)]
+            self.timestamps = [int(v) if _is_time(v) else arrival for v in values]
         self.max_timestamp = max(present, default=None)
+
+
+def _is_time(value: Any) -> bool:
+    return (type(value) is int or type(value) is float) and -LATEST < value < LATEST
 
 
 class TimerEvents(Events):

@@ -43,26 +43,32 @@ class Breaker:
         """A ring: the number of each bucket, how much went well in it, and how much failed."""
         self._openings = 0
         """How often it has opened since it was last closed."""
-        self._open_until = 0.0
-        self._probing = False
+        self._shut_until = 0.0
+        self._era = 0
+        """How often the state has changed."""
 
-    def allows(self) -> bool:
-        """Whether to try. After the pause one try is allowed; what becomes of it decides."""
-        if self.state == "closed":
-            return True
-        if self._probing or self._clock() < self._open_until:
-            return False
-        self.state, self._probing = "half-open", True
-        return True
+    def admit(self) -> int | None:
+        """Return what :meth:`record` is to be told with the outcome of a try, or None: there must be none now.
 
-    def record(self, good: int, failed: int) -> None:
-        """Take note of what became of some tries."""
+        After the pause one try is allowed, whose outcome decides.
+        """
+        if self.state != "closed":
+            if self._clock() < self._shut_until:
+                return None
+            self._enter("half-open", LONGEST_PAUSE)  # another one, if nobody ever says what became of this one
+        return self._era
+
+    def record(self, era: int, good: int, failed: int) -> None:
+        """Take note of what became of some tries; those that were admitted before it opened say nothing any more."""
+        if era != self._era:
+            return
         if self.state == "closed":
             self._count(good, failed)
-        elif self.state == "half-open" and failed:
+        elif failed:
             self._open()
-        elif self.state == "half-open" and good:
-            self.state, self._probing, self._openings = "closed", False, 0
+        elif good:
+            self._openings = 0
+            self._enter("closed", 0)
 
     def _count(self, good: int, failed: int) -> None:
         number = int(self._clock() / self._settings.window * BUCKETS)
@@ -80,10 +86,13 @@ class Breaker:
             self._open()
 
     def _open(self) -> None:
-        self._open_until = self._clock() + min(LONGEST_PAUSE, self._settings.pause * 2**self._openings)
-        self.state, self._probing = "open", False
+        self._enter("open", min(LONGEST_PAUSE, self._settings.pause * 2**self._openings))
         self._openings += 1
         self._buckets = [[-1, 0, 0] for _ in range(BUCKETS)]
+
+    def _enter(self, state: State, seconds: float) -> None:
+        self.state, self._shut_until = state, self._clock() + seconds
+        self._era += 1
 
 
 class Breakers:

@@ -16,7 +16,7 @@ from trimtab.engine.result import BatchResult
 from trimtab.engine.run import HandlerRun, ScriptState
 from trimtab.engine.script import ScriptHost
 from trimtab.engine.state import TIMER, DueTimer, StateRow
-from trimtab.engine.steps import Active, Step, steps_of, without_invalid
+from trimtab.engine.steps import Active, Step, failed_event, steps_of, without_invalid
 from trimtab.engine.transaction import Transaction
 from trimtab.errors import Fault
 
@@ -44,11 +44,6 @@ class Dispatcher:
         """Flights by the name of the script, whatever version."""
         self._pending: deque[Pending] = deque()
         self._watermarks: dict[str, int] = {}
-
-    @property
-    def waiting(self) -> int:
-        """How many flights were not started yet."""
-        return self._flights.waiting
 
     @property
     def flying(self) -> bool:
@@ -82,26 +77,39 @@ class Dispatcher:
     def submit(self, batch: Batch, entering: Entering | None) -> None:
         """See ``Engine.submit``."""
         if batch.timers:
-            self._pending.append(pending := Pending(batch))
-            self._fire(
-                pending, [msgspec.json.decode(line, type=DueTimer) for line in batch.data.split(b"\n")], entering
-            )
+            self._run_timers(self._active, batch, entering)
         else:
             self._run_batch(self._steps_of(batch), batch, entering)
 
     def submit_to(self, active: Active, batch: Batch) -> None:
         """Hand a batch to one script that need not be one of the running ones."""
+        if batch.timers:
+            self._run_timers({active.script.name: active}, batch, None)
+            return
         self._run_batch([step for step in steps_of(active) if step.concerns(batch.source)], batch, None)
+
+    def _run_timers(self, scripts: Mapping[str, Active], batch: Batch, entering: Entering | None) -> None:
+        """Handle timers of dead letters again. One that no script handles any more fails again."""
+        self._pending.append(pending := Pending(batch))
+        for line in batch.data.split(b"\n"):
+            due = msgspec.json.decode(line, type=DueTimer)
+            active = scripts.get(due.script)
+            if active is not None and active.handles_timers:
+                self._fire(pending, scripts, [due], entering)
+            elif active is not None:
+                events = TimerEvents(batch, [due])
+                fault = Fault("TypeError", "expected a function that handles timers, got none", due.script)
+                pending.failed.append(failed_event(events, 0, active.script, fault, timer=True, tries=1))
 
     def _run_batch(self, steps: Sequence[Step], batch: Batch, entering: Entering | None) -> None:
         self._pending.append(pending := Pending(batch))
         self._state.now = max(self._state.now, batch.arrival)
-        pending.change(self._state.take_expired())
+        self._pending[0].change(self._state.take_expired())  # before what is in flight may set it anew
         if batch.count:
             self._handle(pending, steps, entering)
         self._watermarks.update(batch.watermarks)
         if batch.only is None and not (batch.isolated and batch.count):
-            self._fire(pending, self._state.take_due(self._watermarks), entering)
+            self._fire(pending, self._active, self._state.take_due(self._watermarks), entering)
 
     def _handle(self, pending: Pending, steps: Sequence[Step], entering: Entering | None) -> None:
         events = self._events(pending, decoded=any(s.where is not None or s.active.instance.decodes for s in steps))
@@ -123,10 +131,12 @@ class Dispatcher:
             batch, pending.failed = without_invalid(batch)
             return Events(batch, spec, decoded=decoded) if batch.count else None
 
-    def _fire(self, pending: Pending, due: Sequence[DueTimer], entering: Entering | None) -> None:
+    def _fire(
+        self, pending: Pending, scripts: Mapping[str, Active], due: Sequence[DueTimer], entering: Entering | None
+    ) -> None:
         """Have timers handled by the scripts that have set them; one by one where each is to be told."""
         for group in _groups(due, alone=entering is not None):
-            active = self._active.get(group[0].script)
+            active = scripts.get(group[0].script)
             step = None if active is None else next((s for s in steps_of(active) if s.spec.timer), None)
             timers = [timer for timer in group if self._still_fires(pending, timer)]
             if step is not None and timers:
@@ -144,6 +154,8 @@ class Dispatcher:
         if active.flies or self._in_script[active.script.name]:  # also behind what another version has under way
             for index in selection:
                 self._launch(pending, step, events, index)
+            if entering is not None:  # what takes the lane down now is what was told
+                self._host.tasks.run(lambda: pending.complete)
             return
         run = self._new_run(step, events, [])
         if isinstance(events, TimerEvents):
@@ -156,14 +168,15 @@ class Dispatcher:
         """Have a handler called for events, as far as its circuit breaker lets it."""
         breaker = self._host.breakers.of(step.active.script.name)
         while selection:
-            if not breaker.allows():
+            era = breaker.admit()
+            if era is None:
                 for index in selection:
                     run.fail(index, _circuit_open(step.active.script.name))
                 return
             tried = selection if breaker.state == "closed" else selection[:1]
             step.active.instance.process(step.handler, run.events, tried, run)
             failed = sum(run.faults[index].name in OUTSIDE for index in tried if index in run.faults)
-            breaker.record(len(tried) - failed, failed)
+            breaker.record(era, len(tried) - failed, failed)
             selection = selection[len(tried) :]
 
     def _new_run(self, step: Step, events: Events, settled: list[StateRow]) -> HandlerRun:
@@ -182,23 +195,26 @@ class Dispatcher:
         self._in_flight[id(instance)] += 1
         self._in_script[script] += 1
         settled: list[StateRow] = []  # of all attempts
+        era: int | None = None
 
         def make_run() -> HandlerRun | None:
+            nonlocal era
             run = self._new_run(step, events, settled)
             run.index = index
             if isinstance(events, TimerEvents) and not settled:
                 if not self._still_fires(pending, events.due(index)):
                     return None
                 settled.extend(self._drop(events.due(index)))
-            if self._migrated(step, [index], run) and not breaker.allows():
+            era = breaker.admit() if self._migrated(step, [index], run) else None
+            if era is None and not run.faults:
                 run.fail(index, _circuit_open(script))
             return run
 
         def tried(run: HandlerRun) -> None:
             fault = run.faults.get(index)
-            if fault is None or fault.name != CIRCUIT_OPEN:
+            if era is not None:
                 is_bad = fault is not None and fault.name in OUTSIDE
-                breaker.record(not is_bad, is_bad)
+                breaker.record(era, not is_bad, is_bad)
 
         def landed(flight: Flight) -> None:
             pending.flying -= 1
@@ -219,6 +235,9 @@ class Dispatcher:
         return pending.batch.timers or self._state.holds(due)
 
     def _drop(self, due: DueTimer) -> list[StateRow]:
+        """Drop a timer that fires; one that is replayed may have been set anew meanwhile."""
+        if not self._state.holds(due):
+            return []
         return self._state.drop(due.script, due.key, TIMER + due.name) if self._state.holds(due) else []
 
     def _is_due(self) -> bool:

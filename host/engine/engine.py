@@ -119,9 +119,16 @@ class Engine:
 
     @property
     def waits_for_flights(self) -> bool:
-        """Whether the prepared generation has other settings or resources: no event may see those of two."""
+        """Whether no event may be in flight at the commit of the prepared generation.
+
+        With other settings or resources it would see those of two, and what it does to state that is discarded would
+        come back.
+        """
         candidate = self._candidate
-        return candidate is not None and (candidate.plan.settings is not None or bool(candidate.plan.resources))
+        if candidate is None:
+            return False
+        discards = any(active.instance.discards_state for active in candidate.loaded.values())
+        return discards or candidate.plan.settings is not None or bool(candidate.plan.resources)
 
     def commit(self, versions: Mapping[str, str] = MappingProxyType({})) -> list[StateRow]:
         """Make the prepared generation the running one. The instances it replaces wait for :meth:`close_retired`.
@@ -240,11 +247,6 @@ class Engine:
     def finished(self) -> Iterator[tuple[Batch, BatchResult]]:
         """Yield the batches whose results are complete, in the order in which they were submitted."""
         return self._dispatcher.finished()
-
-    @property
-    def waiting(self) -> int:
-        """How many events wait for others of their key, or for the limit of their handler."""
-        return self._dispatcher.waiting
 
     @property
     def flying(self) -> bool:

@@ -59,8 +59,6 @@ class Flights:
 
     def __init__(self, tasks: Tasks) -> None:
         self._tasks = tasks
-        self.waiting = 0
-        """Flights that were not started yet."""
         self._orders: dict[Hashable, deque[Flight]] = {}
         """What waits behind the flight that has the turn."""
         self._gates: dict[Hashable, _Gate] = {}
@@ -70,7 +68,6 @@ class Flights:
 
     def submit(self, flight: Flight) -> None:
         """Start a flight, now or when it is its turn."""
-        self.waiting += 1
         if flight.order is not None:
             behind = self._orders.get(flight.order)
             if behind is not None:
@@ -95,10 +92,7 @@ class Flights:
         self._starting = True
         try:
             while self._next:
-                started = self._next.popleft()
-                if not started.attempts:
-                    self.waiting -= 1
-                self._attempt(started)
+                self._attempt(self._next.popleft())
         finally:
             self._starting = False
 

@@ -152,7 +152,8 @@ class Resources:
         if used.is_for_many:
             return self._timed(call, work, used.resource)
         breaker = self.breakers.of(call.resource)
-        if not breaker.allows():
+        era = breaker.admit()
+        if era is None:
             raise CallError(
                 "CircuitOpenError",
                 f"{call.resource}: expected an outside system that answers, got too many failures of late; it is left "
@@ -168,7 +169,7 @@ class Resources:
             is_bad = isinstance(error, CallError) and error.retryable
             raise
         finally:
-            breaker.record(not is_bad, is_bad)
+            breaker.record(era, not is_bad, is_bad)
 
     def _enter(self, call: Call) -> _Declared:
         while not (found := self._find(call.resource)).enter(id(call)):

@@ -108,6 +108,9 @@ class Tasks(Protocol):
     def wake(self) -> None:
         """Have :meth:`run` look at its condition again: called in the loop, whenever something has ended."""
 
+    def turn(self) -> None:
+        """Run what is ready in the event loop, and wait for nothing."""
+
     def run(self, until: Callable[[], bool], readable: int | None = None) -> bool:
         """Run the event loop until a condition holds, or a file descriptor can be read: whether it was that."""
 
@@ -125,6 +128,9 @@ class NoTasks:
         raise RuntimeError(f"nothing can wait here: {function}")
 
     def wake(self) -> None:
+        """See :class:`Tasks`."""
+
+    def turn(self) -> None:
         """See :class:`Tasks`."""
 
     def run(self, until: Callable[[], bool], readable: int | None = None) -> bool:

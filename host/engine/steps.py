@@ -15,8 +15,13 @@ from trimtab.engine.script import HandlerSpec, Script
 from trimtab.errors import Fault
 from trimtab.expressions import Expression
 
-_STATE = re.compile(rb"(?:(?<![\w.])|\btrimtab\.)(?:state|timer)\b")
+_NAMED = re.compile(rb"(?:(?<![\w.])|\btrimtab\.)(?:state|timer)\b")
 """Where a text mentions what it would import from ``trimtab`` to keep state."""
+_WHOLE = re.compile(
+    rb"""\bimport\s+trimtab\b|\*\s*as\s+\w+\s+from\s*["']trimtab["']|\brequire\(\s*["']trimtab["']\s*\)"""
+)
+_PART = re.compile(rb"[.\]]\s*(?:state|timer)\b")
+"""Where it imports all of ``trimtab`` under some name, and then takes these of something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +76,7 @@ def steps_of(active: Active) -> list[Step]:
 
 def mentions_state(texts: Iterable[bytes]) -> bool:
     """Whether a script, or a library that it uses, may use ``state`` or ``timer``."""
-    return any(_STATE.search(text) is not None for text in texts)
+    return any(_NAMED.search(text) or (_WHOLE.search(text) and _PART.search(text)) for text in texts)
 
 
 def failed_event(events: Events, index: int, script: Script, fault: Fault, *, timer: bool, tries: int) -> FailedEvent:

@@ -64,7 +64,7 @@ class Transaction:
 
     def set_timer(self, name: str, timer: Timer) -> None:
         """Set a timer, in the place of one of the same name."""
-        self._write(TIMER + name, (self._json(name, timer), None))
+        self._write(TIMER + _named(name), (self._json(name, timer), None))
 
     def cancel_timer(self, name: str) -> bool:
         """Cancel a timer; returns whether there was one."""

@@ -75,6 +75,7 @@ class Checkpointer:
         self._stream, self._durable, self._interval = stream, durable, interval
         self._lock = asyncio.Lock()
         self._stopping = asyncio.Event()
+        self._taking: set[asyncio.Task[bool]] = set()
         self._covered: list[asyncio.Future[None]] = []
         """What the next checkpoint covers, where one could not be written."""
         self._log = structlog.get_logger("trimtab.checkpoint")
@@ -96,14 +97,21 @@ class Checkpointer:
     async def take(self, reason: Reason) -> bool:
         """Take a checkpoint; waits for what was read before it, also for sinks that cannot be written.
 
-        Returns False where it could not be written; what belongs to it then belongs to the next one.
+        Returns False where it could not be written; what belongs to it then belongs to the next one. One that was begun
+        goes on when the caller is cancelled.
         """
+        self._taking.add(taking := asyncio.create_task(self._take(reason)))
+        taking.add_done_callback(self._taking.discard)
+        return await asyncio.shield(taking)
+
+    async def _take(self, reason: Reason) -> bool:
         async with self._lock:
             started = time.monotonic()
             mark = self._stream.mark()
             self._covered += mark.covered
             await mark.barrier.passed
             rows = [row for lane in self._stream.lanes if lane.frozen is not None for row in lane.frozen.rows()]
+            rows.sort(key=_is_value)  # a script is cleared before any lane's new values of it
             checkpoint = Checkpoint(
                 at=self._stream.now(),
                 generation=mark.generation,
@@ -113,9 +121,12 @@ class Checkpointer:
                 watermarks=dict(mark.watermarks),
                 versions=dict(mark.versions),
             )
-            written = not self._says_more(checkpoint, rows) or await self._write(checkpoint, rows)
-            for lane in self._stream.lanes:
-                lane.thaw(kept=written)
+            written = False
+            try:
+                written = not self._says_more(checkpoint, rows) or await self._write(checkpoint, rows)
+            finally:
+                for lane in self._stream.lanes:
+                    lane.thaw(kept=written)
             if written:
                 self._settle()
             return written
@@ -158,6 +169,11 @@ class Checkpointer:
 
     def _note(self, checkpoint: Checkpoint) -> None:
         self.status = CheckpointStatus(checkpoint.id, checkpoint.at, checkpoint.seconds, checkpoint.changed)
+
+
+def _is_value(row: StateRow) -> bool:
+    """Whether a row is a value, and not that a script has none any more."""
+    return bool(row.name)
 
 
 def _content(checkpoint: Checkpoint) -> object:

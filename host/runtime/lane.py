@@ -18,9 +18,6 @@ from trimtab.runtime import wire
 from trimtab.runtime.worker import Channel, make_engine, make_host
 from trimtab.sandbox import memory
 
-MOST_WAITING = 1024
-"""Events that may wait for their turn; then no more batches are taken."""
-
 
 def run(sock: socket.socket, heartbeat: int, setup: wire.Setup, plugins: Plugins) -> None:
     """Serve one lane until the host says stop or is gone."""
@@ -52,11 +49,11 @@ class _Lane:
     def _next(self) -> wire.ToLane | None:
         """Wait for the next message; what is in flight goes on meanwhile. None: the host is gone."""
         while self._engine.flying:
-            takes_more = self._takes_more()
-            if takes_more and self._channel.has_message():
-                break
-            until = self._has_finished if takes_more else self._can_go_on
-            readable = self._host.tasks.run(until, self._channel.fileno() if takes_more else None)
+            if self._channel.has_message():
+                self._host.tasks.turn()  # messages that keep coming must not keep it waiting
+                readable = True
+            else:
+                readable = self._host.tasks.run(self._has_finished, self._channel.fileno())
             self._send_finished()
             self._tidy()
             if readable:
@@ -65,12 +62,6 @@ class _Lane:
 
     def _has_finished(self) -> bool:
         return self._engine.has_finished
-
-    def _takes_more(self) -> bool:
-        return self._engine.waiting < MOST_WAITING
-
-    def _can_go_on(self) -> bool:
-        return self._has_finished() or self._takes_more()
 
     def _tidy(self) -> None:
         self._send_logs()

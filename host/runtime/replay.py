@@ -63,7 +63,7 @@ class Replayer:
         """Replay one letter; returns why it failed again, or None."""
         if letter.kind == "sink":
             return await self._rewrite(letter)
-        if letter.kind != "timer" and letter.source not in self._sources:
+        if letter.source not in self._sources:
             return f"expected a source of the configuration, got {letter.source!r}, which is not there any more"
         target = None if letter.script is None or version is None else self._version(letter.script, version)
         if letter.script is not None and target is None and not self._stream.runs(letter.script):

@@ -19,7 +19,7 @@ from trimtab.engine.batch import Batch, SourceSpec, event_id
 from trimtab.engine.engine import LoadedScript, Plan
 from trimtab.engine.result import NO_KEY, BatchResult, FailedEvent, Lines
 from trimtab.engine.script import LogEntry, Script
-from trimtab.engine.state import DueTimer, StateRow
+from trimtab.engine.state import DueTimer, StateRow, Timer
 from trimtab.errors import ChangeRefused, Fault, LaneDied, StateError
 from trimtab.runtime import checker
 from trimtab.runtime.checkpointer import Mark
@@ -346,7 +346,7 @@ class Stream:
         if work.outcome is None and result.max_timestamp is not None:
             watermark = self.ingests[work.batch.source].watermark
             watermark.observe(result.max_timestamp)
-            if watermark.value is not None and work.batch.source not in self._ended:
+            if watermark.value is not None:
                 self._watermarks[work.batch.source] = watermark.value
         work.settle(result.failed[0].fault if result.failed else None)
 
@@ -475,7 +475,7 @@ def _letter(work: Work, failed: FailedEvent) -> DeadLetter:
     return DeadLetter(
         kind="timer" if failed.timer else "codec" if is_invalid else "handler",
         payload=failed.payload,
-        source=failed.event_id.partition(":")[0] if failed.timer else work.batch.source,
+        source=_timer(failed).source if failed.timer else work.batch.source,
         partition="" if failed.timer else work.batch.partition,
         position=failed.position,
         event_id=failed.event_id,
@@ -487,6 +487,10 @@ def _letter(work: Work, failed: FailedEvent) -> DeadLetter:
         at=_now(),
         tries=failed.tries,
     )
+
+
+def _timer(failed: FailedEvent) -> Timer:
+    return msgspec.json.decode(failed.payload, type=DueTimer).timer
 
 
 def _lost(batch: Batch, script: str | None, version: str | None, fault: Fault) -> FailedEvent:

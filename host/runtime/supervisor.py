@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import msgspec
@@ -29,6 +29,8 @@ MOST_EVENTS = 1024
 """In a batch."""
 FIRST_EVENTS = 64
 """In the first batches of a generation, until they show how long its handlers take."""
+MOST_FLYING = 2048
+"""Events in a lane that have no result yet; then sources wait. What is in the queue goes on: a commit, a checkpoint."""
 BATCH_SECONDS = 0.005
 """What a batch should take. Two batches and a short queue bound what a commit waits for."""
 GRACE = 2.0
@@ -113,6 +115,8 @@ class Lane:
         """The watermarks that the process knows."""
         self._queue: deque[Work | Cut | Barrier] = deque()
         self._queued = 0
+        self._flying = 0
+        """Events that were sent to the process and have no result yet."""
         self._flight: deque[Work | Cut | Barrier | _Preparing] = deque()
         """What the process has in hand and has yet to answer. Batches are answered in their order."""
         self._worker: Worker | None = None
@@ -142,12 +146,12 @@ class Lane:
     @property
     def has_room(self) -> bool:
         """Whether more work may be put in without letting the queue grow."""
-        return self._queued < self.target and self._unwritten <= WINDOW
+        return self._queued < self.target and self._unwritten <= WINDOW and self._flying < MOST_FLYING
 
     @property
     def backlog(self) -> int:
         """Events that wait or are under way."""
-        return self._queued + sum(item.batch.count for item in self._flight if isinstance(item, Work))
+        return self._queued + self._flying
 
     @property
     def queued(self) -> bool:
@@ -266,6 +270,7 @@ class Lane:
     def _send_work(self, work: Work) -> None:
         batch = work.batch
         self._queued -= batch.count
+        self._flying += batch.count
         if batch.only is None:
             batch.watermarks = self._news()
             self._told |= batch.watermarks
@@ -279,8 +284,7 @@ class Lane:
     def _may_send(self, item: Work | Cut | Barrier) -> bool:
         if not self._flight:
             return True
-        in_hand = sum(not _is_started(each) for each in self._flight if not isinstance(each, Barrier))
-        return in_hand < WINDOW and not any(map(_isolated, (item, *self._flight)))
+        return sum(map(_is_in_hand, self._flight)) < WINDOW and not any(map(_isolated, (item, *self._flight)))
 
     def _gather(self, work: Work) -> Work:
         """Take along what follows in the queue and fits into the same batch."""
@@ -352,6 +356,7 @@ class Lane:
         ]  # before what is stored is read
         async for rows in self._owner.state_of(self.index):
             worker.send(wire.State(rows))
+            worker.last_sign = asyncio.get_running_loop().time()  # reading all of it may take a while
         for rows in changed:
             worker.send(wire.State(rows))
         versions = {} if self._has_lived else dict(self._owner.state_versions())
@@ -414,12 +419,16 @@ class Lane:
         for item in self._flight:
             if isinstance(item, Work) and item.batch.id == batch:
                 item.started = True
+                self.target = min(
+                    self.target, FIRST_EVENTS
+                )  # how long they take is not how long it takes to start them
         self._pump()
         self._owner.room_made()
 
     def _done(self, message: wire.Done) -> None:
         work = next(item for item in self._flight if isinstance(item, Work))
         self._flight.remove(work)
+        self._flying -= work.batch.count
         result = message.result
         self._adapt(message.busy, work.batch.count)
         self._deaths = 0
@@ -502,7 +511,7 @@ class Lane:
         entered, self._entered = self._entered, None
         self.restarts += 1
         self._owner.lane_event(self, "recycled" if recycled else "died", reason)
-        in_hand = None if recycled else next((item for item in self._flight if not _is_started(item)), None)
+        in_hand = None if recycled else next(filter(_is_in_hand, self._flight), None)
         again: list[Work | Cut | Barrier] = []
         # They stay in the flight meanwhile: nobody must take the lane for drained.
         for item in list(self._flight):
@@ -515,6 +524,7 @@ class Lane:
         if entered is not None and not any(map(_isolated, self._flight)):
             self._failed_opening(entered.script, reason)
         self._flight.clear()
+        self._flying = 0
         self._queue.extendleft(reversed(again))
         self._queued = sum(item.batch.count for item in self._queue if isinstance(item, Work))
         self._settle()
@@ -545,17 +555,18 @@ class Lane:
         timer = None if entered is None else entered.timer
         fault = Fault("LaneDied", f"the lane process {reason}")
         await self._owner.abandoned(suspect, culprit, fault, timer)
-        if timer is not None:
+        if timer is not None and not suspect.batch.timers:
             self.changes.add([timer.dropped()])
-            return [suspect]
+            return [replace(suspect, started=False)]
         if culprit is not None and suspect.replay is None and suspect.batch.only is None:
             return [suspect.without(culprit)]
         suspect.done()
         return []
 
 
-def _is_started(item: Work | Cut | Barrier | _Preparing) -> bool:
-    return isinstance(item, Work) and item.started
+def _is_in_hand(item: Work | Cut | Barrier | _Preparing) -> bool:
+    """Whether the process works on it, or will: not where its events are in flight; a barrier is the host's alone."""
+    return not isinstance(item, Barrier) and not (isinstance(item, Work) and item.started)
 
 
 def _isolated(item: Work | Cut | Barrier | _Preparing) -> bool:

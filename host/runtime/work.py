@@ -84,10 +84,13 @@ class Work:
             deliveries = [delivery.add() for delivery in self.deliveries]
             yield replace(self, batch=single, deliveries=deliveries, started=False)
         self.done()
+        if batch.only is None:
+            timers = structs.replace(batch, data=b"", count=0, positions=None, isolated=True)
+            yield Work(timers, [])
 
     def without(self, script: str) -> Work:
         """The same events, for all scripts but this one too."""
-        return replace(self, batch=structs.replace(self.batch, skip=(*self.batch.skip, script)))
+        return replace(self, batch=structs.replace(self.batch, skip=(*self.batch.skip, script)), started=False)
 
 
 @dataclass(eq=False, slots=True)

@@ -50,13 +50,14 @@
     return made;
   }
 
-  // Begins to collect what an event emits that comes alone; `is` false: it may emit nothing.
-  function collect(is) {
+  // Begins to gather what an event emits that comes alone; `is` false: it may emit nothing.
+  function gather(is) {
+    if (emitted !== undefined) spare = undefined; // what an event has left in it that was broken off
     emitted = is ? (spare ??= buffers()) : undefined;
   }
 
-  // Returns what was collected, by sink; undefined: nothing.
-  function collected() {
+  // Returns what was gathered, by sink; undefined: nothing.
+  function gathered() {
     if (emitted === undefined) return undefined;
     let all;
     for (let i = 0; i < sinkNames.length; i++) {
@@ -211,5 +212,5 @@
     result(call(message));
   }
 
-  return { __proto__: null, emit, begin, proceed, stop, collect, collected, context };
+  return { __proto__: null, emit, begin, proceed, stop, gather, gathered, context };
 }

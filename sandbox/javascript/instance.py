@@ -14,6 +14,7 @@ from trimtab.sandbox.javascript.interpreter import Answer, plain
 from trimtab.sandbox.javascript.session import Program, Session, command
 from trimtab.sandbox.javascript.tickets import Tickets
 from trimtab.sandbox.javascript.turns import Turn
+from trimtab.sandbox.javascript.values import Kind
 
 _PROCEED = command("proceed")
 _SILENT = Fault("InternalError", "the interpreter did not tell what became of the event")
@@ -173,9 +174,16 @@ class JavaScriptInstance(ScriptInstance):
         if self._batch is not None:
             self._batch.undo(int(body))
 
+    def _left(self, body: bytes) -> bytes | None:
+        self._tickets.report(body)
+        text = self._tickets.more()
+        return None if text is None else b"[%d,[%b]]" % (Kind.RESULT, text)
+
     def _facts(self) -> dict[str, Answer]:
         return {
             "undo": self._undo,
+            "ended": self._tickets.report,
+            "left": self._left,
             "id": plain(lambda body: self._current(body).ids()),
             "key": plain(lambda body: self._current(body).keys()),
             "timestamp": plain(lambda body: self._current(body).timestamps()),

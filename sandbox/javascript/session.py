@@ -139,6 +139,11 @@ class Session:
                 self._objects.release(turn)
         raise ScriptError(fault)
 
+    def take_turn(self, turn: Turn) -> None:
+        """Go on with another piece of work without leaving the interpreter. Its time begins."""
+        self._objects.turn = turn
+        self._limits.mark = object()
+
     def release(self, turn: Turn) -> None:
         """Let go of what was made for a turn that is over."""
         self._objects.release(turn)

@@ -2,16 +2,21 @@
 //
 // Called by the prelude before any of the script's code, with its tools and what events.js returned.
 //
-// Each entry of Python's is for one ticket: it begins the event, or settles a call that the event waits for. All promise
-// jobs run before Python gets the report, so what runs in between belongs to that ticket, with one exception: another
+// Each command is for one ticket: it begins the event, or settles a call that the event waits for. All promise jobs run
+// before the next command comes, so what runs in between belongs to that ticket, with one exception: another
 // event may wait for a promise that was settled here. So every `then`, which each `await` calls too, remembers the ticket
-// that has called it, and a callback whose ticket is not in hand is put off until an entry for its own.
+// that has called it, and a callback whose ticket is not in hand is put off until a command for its own.
+//
+// dukpy runs promise jobs twice each time that it is entered: before it asks for the result as JSON, and after. So the
+// report is made in between, and Python may answer with another command; what comes of that one is reported before the
+// next.
 (tools, events) => {
   "use strict";
 
-  const { collect, collected, context } = events;
-  const { apply, result, failure, describe, isOutOfMemory, found, hand } = tools;
+  const { gather, gathered, context } = events;
+  const { apply, call, result, failure, describe, isOutOfMemory, found, hand } = tools;
   const { Error, Promise } = globalThis;
+  const { stringify } = JSON;
   const { defineProperty, setPrototypeOf } = Object;
   const { bind } = Function.prototype;
   const { species } = Symbol;
@@ -37,6 +42,7 @@
       __proto__: null,
       number,
       live: number > 0,
+      waiting: 0, // calls that wait for their answers
       emitted: undefined, // before it last waited: a list of lists of lines by sink
       deferred: undefined, // a list of callbacks that were put off
       wrapped: undefined, // see `hand`
@@ -53,7 +59,7 @@
     inHand = ticket;
     hand.wrapped = ticket.wrapped ?? { __proto__: null };
     hand.any = false;
-    collect(ticket.live);
+    gather(ticket.live);
   }
 
   function leave() {
@@ -63,24 +69,38 @@
   }
 
   function keepEmitted(ticket) {
-    const lines = collected();
+    const lines = gathered();
     if (lines === undefined) return;
     ticket.emitted ??= list();
     ticket.emitted[ticket.emitted.length] = lines;
   }
 
-  // Python reads this when all promise jobs have run.
+  // What every command returns: asked for as JSON when all promise jobs have run.
   const report = {
     __proto__: null,
     toJSON() {
-      leave();
-      const told = { __proto__: null, ended, due, awaited };
-      clear();
-      return told;
+      const next = tell("left");
+      if (next !== undefined) commands[next.do](next);
+      return null;
     },
   };
 
+  function tell(kind) {
+    leave();
+    const message = kind + "\n" + stringify({ __proto__: null, ended, due, awaited });
+    clear();
+    return result(call(message));
+  }
+
+  // Python enters with a command.
+  function entered(command) {
+    if (inHand !== nobody) tell("ended");
+    return commands[command.do](command);
+  }
+
   // --- commands ---
+
+  const commands = { __proto__: null, start, settle, resume, cancel, collect: () => report };
 
   function start(command) {
     const ticket = (tickets[command.ticket] = ticketOf(command.ticket));
@@ -94,10 +114,12 @@
     return report;
   }
 
-  function settle({ ticket, number, answer }) {
-    take(tickets[ticket]);
-    const { resolve, reject, stack } = calls[number];
-    delete calls[number];
+  function settle({ number, answer }) {
+    const waiting = calls[number];
+    if (waiting === undefined) return report;
+    take(waiting.ticket);
+    const { resolve, reject, stack } = waiting;
+    forget(number);
     try {
       resolve(result(answer));
     } catch (error) {
@@ -107,8 +129,8 @@
   }
 
   function resume({ ticket }) {
-    take(tickets[ticket]);
-    const { deferred } = inHand;
+    take(tickets[ticket] ?? nobody);
+    const { deferred = list() } = inHand;
     inHand.deferred = undefined;
     for (let i = 0; i < deferred.length; i++) {
       const { callback, value, resolve, reject } = deferred[i];
@@ -125,14 +147,12 @@
   function cancel({ ticket, fault }) {
     const given = tickets[ticket];
     if (given === undefined) return report;
-    drop(given);
+    const waiting = dropped(given);
     take(given);
-    for (const number in calls) {
-      const call = calls[number];
-      if (call.ticket !== given) continue;
-      awaited ||= call.stack;
-      delete calls[number];
-      call.reject(placed(failure(fault), call.stack));
+    for (let i = 0; i < waiting.length; i++) {
+      const { reject, stack } = waiting[i];
+      awaited ||= stack;
+      reject(placed(failure(fault), stack));
     }
     return report;
   }
@@ -145,25 +165,40 @@
 
   function end(ticket, fault, full) {
     if (!ticket.live) return;
-    drop(ticket);
+    dropped(ticket);
     if (ticket === inHand) keepEmitted(ticket);
     ended[ended.length] = { __proto__: null, ticket: ticket.number, fault, full, emitted: ticket.emitted };
   }
 
-  function drop(ticket) {
+  // Forgets an event. Returns the calls that it has waited for.
+  function dropped(ticket) {
     ticket.live = false;
     delete tickets[ticket.number];
+    const found = list();
+    if (ticket.waiting === 0) return found;
+    for (const number in calls) {
+      if (calls[number].ticket !== ticket) continue;
+      found[found.length] = calls[number];
+      forget(number);
+    }
+    return found;
+  }
+
+  function forget(number) {
+    calls[number].ticket.waiting--;
+    delete calls[number];
   }
 
   // --- promises ---
 
   hand.wait = (number) => {
-    const call = apply(withResolvers, Promise, []);
-    call.ticket = inHand;
-    call.stack = `${new Error().stack}`; // the place of the call, in case it fails
-    calls[number] = setPrototypeOf(call, null);
-    const { promise } = call;
-    call.promise = undefined;
+    const waiting = apply(withResolvers, Promise, []);
+    const { promise } = waiting;
+    waiting.promise = undefined;
+    waiting.ticket = inHand;
+    inHand.waiting++;
+    waiting.stack = `${new Error().stack}`; // the place of the call, in case it fails
+    calls[number] = setPrototypeOf(waiting, null);
     new Owned(promise, inHand);
     return promise;
   };
@@ -232,5 +267,5 @@
     });
   }
 
-  return { __proto__: null, start, settle, resume, cancel, collect: () => report };
+  return { __proto__: null, start: entered, settle: entered, resume: entered, cancel: entered, collect: entered };
 }

@@ -24,7 +24,7 @@ class _Ended(msgspec.Struct):
     ticket: int
     fault: JsError | None
     full: bool
-    """The interpreter's memory was full: it is to be replaced."""
+    """The interpreter's memory was full."""
     emitted: list[dict[str, list[str]]] = []
     """Lines by sink, in parts."""
 
@@ -35,6 +35,9 @@ class _Report(msgspec.Struct):
     """Tickets with callbacks that were put off until an entry for their own; 0: those of no ticket."""
     awaited: str
     """As a stack, the place of a call that the event waited for that was given up."""
+
+
+_DECODER = msgspec.json.Decoder(_Report)
 
 
 class Tickets:
@@ -55,36 +58,56 @@ class Tickets:
         """Commands that are still to be given, and for which event."""
         self._ended: deque[Callable[[], None]] = deque()
         """Who is still to be told."""
-        self._working = False
+        self._in_hand: Ticket | None = None
+        """The event whose command was given last."""
+        self._unread = False
+        """What came of the last command is to be asked for."""
+        self._full = False
+        """The interpreter's memory was full: it is to be replaced."""
+        self._scheduled = False
         self._awaited: tuple[str, int] | None = None
         """The place of a call that the event waited for that was given up last."""
 
     def start(self, spec: HandlerSpec, run: HandlerRun, done: Callable[[], None]) -> None:
         """Begin to handle the event ``run.index``; see :class:`ScriptInstance`."""
-        self._add(spec, run, done)
-        self._work()
+        ticket = Ticket(next(self._numbers), spec, run, self._tasks, done, self._answered)
+        self._flying[ticket.number] = ticket
+        self._give(ticket, self._start_command(ticket))
 
     def cancel(self, run: HandlerRun) -> tuple[str, int] | None:
         """Give an event up; see :class:`ScriptInstance`."""
-        ticket = next(each for each in self._flying.values() if each.run is run)
         self._awaited = None
-        self._give_up(ticket)
-        self._work()
+        for ticket in [each for each in self._flying.values() if each.run is run]:
+            self._give_up(ticket)
         return self._awaited
 
     def restart(self) -> None:
         """Begin anew with every event in flight: the session that knew of them is gone."""
         tickets, self._flying = self._flying, {}
+        self._entries.clear()
+        self._unread = False
         for ticket in tickets.values():
             ticket.live = False
             ticket.run.undo(ticket.run.index)
-            self._add(ticket.spec, ticket.run, ticket.done)
-        self._work()
+            self.start(ticket.spec, ticket.run, ticket.done)
 
-    def _add(self, spec: HandlerSpec, run: HandlerRun, done: Callable[[], None]) -> None:
-        ticket = Ticket(next(self._numbers), spec, run, self._tasks, done, self._answered)
-        self._flying[ticket.number] = ticket
-        self._entries.append((ticket, self._start_command(ticket)))
+    def report(self, body: bytes) -> None:
+        """Take the report on what came of the last command; see tickets.js."""
+        session = self._session()
+        session.take_turn(self._in_hand or Turn())  # so that the limit does not strike in the middle
+        self._take(session, _DECODER.decode(body))
+
+    def more(self) -> bytes | None:
+        """Return another command for the interpreter, if it will be entered once more anyway."""
+        if self._full or len(self._entries) < 2:
+            return None
+        ticket, text = self._entries.popleft()
+        if ticket is None or not ticket.live:
+            return None
+        self._in_hand = ticket
+        self._unread = True
+        self._session().take_turn(ticket)
+        return text
 
     def _start_command(self, ticket: Ticket) -> bytes:
         events, index = ticket.run.events, ticket.run.index
@@ -102,25 +125,30 @@ class Tickets:
         return b'%b,"event":%b}' % (head[:-1], msgspec.json.encode(line.decode()) if self._texts else line)
 
     def _answered(self, ticket: Ticket, number: int, answer: bytes) -> None:
-        head = command("settle", ticket=ticket.number, number=number)
-        self._entries.append((ticket, b'%b,"answer":%b}' % (head[:-1], answer)))
-        self._work()
+        self._give(ticket, b'{"do":"settle","number":%d,"answer":%b}' % (number, answer))
 
     # --- entries ---
 
+    def _give(self, ticket: Ticket | None, text: bytes) -> None:
+        """Have a command given, in the event loop: those that come together need fewer entries."""
+        self._entries.append((ticket, text))
+        self._schedule()
+
+    def _schedule(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            self._tasks.loop.call_soon(self._work)
+
     def _work(self) -> None:
-        """Give all commands. What is told of an end may start other events, which must not nest."""
-        if self._working:
-            return
-        self._working = True
-        try:
-            while self._entries or self._ended:
-                if self._ended:
-                    self._ended.popleft()()
-                else:
-                    self._enter(*self._entries.popleft())
-        finally:
-            self._working = False
+        """Give all commands; tell of all ends."""
+        self._scheduled = False
+        while self._entries or self._ended or self._unread:
+            if self._entries:
+                self._enter(*self._entries.popleft())
+            elif self._unread:
+                self._enter(None, _COLLECT)
+            else:
+                self._ended.popleft()()
         if self._stuck():
             self._tasks.loop.call_soon(self._give_up_stuck)
 
@@ -130,46 +158,56 @@ class Tickets:
         try:
             session = self._session()
         except ScriptError as error:
+            self._entries.clear()
+            self._unread = False
             for each in list(self._flying.values()):
                 self._fail(each, error.fault)
         else:
-            self._go_on(self._entered(session, ticket, text))
+            self._go_on(good=self._entered(session, ticket, text))
 
-    def _go_on(self, good: bool) -> None:
+    def _go_on(self, *, good: bool) -> None:
         if not good:
             self._drop()
             self.restart()
 
     def _entered(self, session: Session, ticket: Ticket | None, text: bytes) -> bool:
-        """Give one command. Returns whether the session is still good."""
+        """Give one command, and what :meth:`more` returns. Returns whether the session is still good."""
         turn, seconds = (Turn(), DEFAULT_TIMEOUT) if ticket is None else (ticket, ticket.spec.timeout)
+        self._in_hand = ticket
+        self._unread = self._full = False
         try:
-            report = msgspec.convert(session.enter(text, seconds, turn), _Report)
+            session.enter(text, seconds, turn)
         except ScriptError as error:
-            return self._cope(session, ticket, error.fault)
-        self._take(session, report)
+            return self._cope(session, text, error.fault)
         if ticket is not None and not ticket.live:
             session.release(ticket)
-        return not any(each.full for each in report.ended)
+        return not self._full
 
-    def _cope(self, session: Session, ticket: Ticket | None, fault: Fault) -> bool:
+    def _cope(self, session: Session, text: bytes, fault: Fault) -> bool:
+        """Have the session tell what it did before the fault. Returns whether it is still good."""
         if not spoils(fault):
             session.log("error", f"a promise was rejected and nothing handled it: {fault}")
-            return self._entered(session, None, _COLLECT)
-        if ticket is None or not ticket.live:
+            done = text is _COLLECT and not self._unread
+            return not done and self._entered(session, None, _COLLECT)
+        ticket = self._in_hand
+        if ticket is None:
             session.log("error", f"what events have left behind failed: {fault}")
+        if ticket is None or not ticket.live:
             return False
         self._fail(ticket, fault)
         return fault.name == TIME_LIMIT and self._entered(session, ticket, _cancel_command(ticket))
+
+    # --- reports ---
 
     def _take(self, session: Session, report: _Report) -> None:
         for each in report.ended:
             ticket = self._flying.get(each.ticket)
             if ticket is not None:
                 self._record(session, ticket, each)
+        self._full = self._full or any(each.full for each in report.ended)
         for number in report.due:
             if number == 0 or number in self._flying:
-                self._entries.append((self._flying.get(number), command("resume", ticket=number)))
+                self._give(self._flying.get(number), command("resume", ticket=number))
         if report.awaited:
             place = session.fault(JsError("", "", report.awaited))
             self._awaited = (place.file, place.line) if place.file and place.line else None
@@ -205,10 +243,12 @@ class Tickets:
         if ticket.live:
             self._forget(ticket)
         with suppress(ScriptError):  # there is no session, so nothing to clean up
-            self._go_on(self._entered(self._session(), ticket, _cancel_command(ticket)))
+            self._go_on(good=self._entered(self._session(), ticket, _cancel_command(ticket)))
+        self._schedule()
 
     def _stuck(self) -> bool:
-        return bool(self._flying) and not any(ticket.waiting for ticket in self._flying.values())
+        idle = not (self._entries or self._ended)
+        return idle and bool(self._flying) and not any(ticket.waiting for ticket in self._flying.values())
 
     def _give_up_stuck(self) -> None:
         """Fail what waits for a promise that nothing can settle: everything that can has run by now."""
@@ -218,7 +258,6 @@ class Tickets:
             if ticket.live:
                 self._fail(ticket, _NOT_SETTLED)
                 self._give_up(ticket)
-        self._work()
 
 
 def _cancel_command(ticket: Ticket) -> bytes:

@@ -20,31 +20,41 @@ def state_of(breaker: Breaker) -> str:
     return breaker.state
 
 
+def tried(breaker: Breaker, good: int, failed: int) -> None:
+    era = breaker.admit()
+    assert era is not None
+    breaker.record(era, good, failed)
+
+
+def allows(breaker: Breaker) -> bool:
+    return breaker.admit() is not None
+
+
 def broken(clock: Clock) -> Breaker:
     breaker = Breaker(SETTINGS, clock)
-    breaker.record(0, 4)
+    tried(breaker, 0, 4)
     return breaker
 
 
 def test_it_opens_when_enough_and_a_large_enough_share_has_failed() -> None:
     breaker = Breaker(SETTINGS, Clock())
-    breaker.record(0, 3)
+    tried(breaker, 0, 3)
     assert state_of(breaker) == "closed"  # three are too few
-    breaker.record(10, 3)
+    tried(breaker, 10, 3)
     assert state_of(breaker) == "closed"  # six of sixteen are too small a share
-    breaker.record(0, 4)
+    tried(breaker, 0, 4)
     assert state_of(breaker) == "open"
-    assert not breaker.allows()
+    assert not allows(breaker)
 
 
 def test_what_is_older_than_the_window_does_not_count() -> None:
     clock = Clock()
     breaker = Breaker(SETTINGS, clock)
-    breaker.record(0, 3)
+    tried(breaker, 0, 3)
     clock.now += 11
-    breaker.record(0, 3)
+    tried(breaker, 0, 3)
     assert state_of(breaker) == "closed"
-    breaker.record(0, 1)
+    tried(breaker, 0, 1)
     assert state_of(breaker) == "open"
 
 
@@ -52,12 +62,13 @@ def test_after_the_pause_one_try_is_allowed_and_a_success_closes_it() -> None:
     clock = Clock()
     breaker = broken(clock)
     clock.now += 1
-    assert [breaker.allows(), breaker.allows()] == [True, False]
+    probe = breaker.admit()
+    assert probe is not None
+    assert breaker.admit() is None
     assert state_of(breaker) == "half-open"
-    breaker.record(1, 0)
+    breaker.record(probe, 1, 0)
     assert state_of(breaker) == "closed"
-    assert breaker.allows()
-    breaker.record(0, 3)
+    tried(breaker, 0, 3)
     assert state_of(breaker) == "closed"  # what had failed before counts no more
 
 
@@ -67,27 +78,41 @@ def test_the_pause_doubles_with_each_try_that_fails_up_to_a_minute() -> None:
     pauses = []
     for _ in range(9):
         opened = clock.now
-        while not breaker.allows():
+        while (probe := breaker.admit()) is None:
             clock.now += 0.5
         pauses.append(clock.now - opened)
-        breaker.record(0, 1)
+        breaker.record(probe, 0, 1)
     assert pauses == [1, 2, 4, 8, 16, 32, LONGEST_PAUSE, LONGEST_PAUSE, LONGEST_PAUSE]
 
 
 def test_what_was_under_way_when_it_opened_changes_nothing() -> None:
     clock = Clock()
-    breaker = broken(clock)
-    breaker.record(1, 0)
-    breaker.record(0, 1)
+    breaker = Breaker(SETTINGS, clock)
+    slow = breaker.admit()
+    assert slow is not None
+    tried(breaker, 0, 4)
+    breaker.record(slow, 1, 0)
     assert state_of(breaker) == "open"
     clock.now += 1
-    assert breaker.allows()
+    assert allows(breaker)
+    breaker.record(slow, 1, 0)
+    breaker.record(slow, 0, 1)
+    assert state_of(breaker) == "half-open"
+
+
+def test_a_try_that_never_ends_does_not_keep_it_open_for_ever() -> None:
+    clock = Clock()
+    breaker = broken(clock)
+    clock.now += 1
+    assert allows(breaker)
+    clock.now += LONGEST_PAUSE
+    assert allows(breaker)
 
 
 def test_each_name_has_its_own() -> None:
     breakers = Breakers(SETTINGS, Clock())
-    breakers.of("a.py").record(0, 4)
-    assert breakers.of("sql.orders").allows()
+    tried(breakers.of("a.py"), 0, 4)
+    assert allows(breakers.of("sql.orders"))
     assert breakers.not_closed() == {"a.py": "open"}
     breakers.forget("a.py")
-    assert breakers.of("a.py").allows()
+    assert allows(breakers.of("a.py"))

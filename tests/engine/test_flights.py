@@ -137,13 +137,11 @@ def test_flights_of_one_order_come_one_after_the_other_and_others_pass() -> None
     for index, order in enumerate("aabab"):
         sky.submit(index, order)
     assert sky.instance.begun == [0, 2]
-    assert sky.flights.waiting == 3
     sky.instance.end(2)
     assert sky.instance.begun == [0, 2, 4]
     sky.instance.end(0)
     sky.instance.end(1)
     assert sky.instance.begun == [0, 2, 4, 1, 3]
-    assert sky.flights.waiting == 0
     sky.submit(5)
     sky.submit(6)
     assert sky.instance.begun[-2:] == [5, 6], "those without an order wait for nobody"
@@ -153,7 +151,7 @@ def test_no_more_fly_than_the_handler_allows_and_the_next_starts_when_one_has_la
     sky = Sky(concurrency=2)
     for index in range(5):
         sky.submit(index)
-    assert (sky.instance.begun, sky.flights.waiting) == ([0, 1], 3)
+    assert sky.instance.begun == [0, 1]
     sky.instance.end(1)
     assert sky.instance.begun == [0, 1, 2]
     sky.instance.end(0)
@@ -170,7 +168,7 @@ def test_ten_thousand_that_land_at_once_do_not_recurse(order: str | None, fails:
     sky.submit(0, order)
     for index in range(1, 10_001):
         sky.submit(index, order)
-    assert sky.flights.waiting == 10_000
+    assert sky.instance.begun == [0]
     sky.instance.handlers = [HandlerSpec("handle", concurrency=1)]  # from now on each lands during its start
     sky.instance.fails = fails
     sky.instance.end(0)
