@@ -109,7 +109,8 @@ class Session:
 
     def migrate(self, values: dict[str, Any], version: str) -> dict[str, Any]:
         """Return the values that the script makes of those that another version has left."""
-        made = self._settled("migrate()", command("migrate", values=values, version=version), Turn())
+        text = command("migrate", values=values, version=version)
+        made = self._settled("migrate()", text, Turn(), self.definition.handlers[0].timeout)
         if not isinstance(made, dict):
             raise ScriptError(
                 Fault("TypeError", f"migrate: expected an object with the values, got {made!r}", self._name)
@@ -201,8 +202,8 @@ class Session:
             raise ScriptError(self._with_column(error.fault, "module")) from None
         return Definition(self._name, value)
 
-    def _settled(self, what: str, text: bytes, turn: Turn) -> Any:
-        outcome = self._outcome(text, turn)
+    def _settled(self, what: str, text: bytes, turn: Turn, seconds: float = DEFAULT_TIMEOUT) -> Any:
+        outcome = self._outcome(text, turn, seconds)
         if outcome.error is not None:
             raise ScriptError(self.fault(outcome.error))
         if outcome.pending:
@@ -210,8 +211,8 @@ class Session:
             raise ScriptError(Fault("Error", message, self._name))
         return outcome.value
 
-    def _outcome(self, text: bytes, turn: Turn) -> _Outcome:
-        return msgspec.convert(self.enter(text, DEFAULT_TIMEOUT, turn), _Outcome)
+    def _outcome(self, text: bytes, turn: Turn, seconds: float = DEFAULT_TIMEOUT) -> _Outcome:
+        return msgspec.convert(self.enter(text, seconds, turn), _Outcome)
 
     def _exceeded(self, error: TimeLimitExceeded) -> Fault:
         return Fault(TimeLimitExceeded.__name__, str(error), self._name)

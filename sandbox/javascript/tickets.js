@@ -15,10 +15,11 @@
 
   const { gather, gathered, context } = events;
   const { apply, call, result, failure, describe, isOutOfMemory, found, hand } = tools;
-  const { Error, Promise } = globalThis;
+  const { Error, Promise, String } = globalThis;
   const { stringify } = JSON;
   const { defineProperty, setPrototypeOf } = Object;
   const { bind } = Function.prototype;
+  const { toWellFormed } = String.prototype;
   const { species } = Symbol;
   const { prototype, withResolvers } = Promise;
   const { then } = prototype;
@@ -64,7 +65,7 @@
 
   function leave() {
     keepEmitted(inHand);
-    if (hand.any) inHand.wrapped = hand.wrapped;
+    if (hand.any && inHand.live) inHand.wrapped = hand.wrapped;
     inHand = nobody;
   }
 
@@ -151,7 +152,7 @@
     take(given);
     for (let i = 0; i < waiting.length; i++) {
       const { reject, stack } = waiting[i];
-      awaited ||= stack;
+      awaited ||= apply(toWellFormed, stack, []);
       reject(placed(failure(fault), stack));
     }
     return report;
@@ -174,14 +175,14 @@
   function dropped(ticket) {
     ticket.live = false;
     delete tickets[ticket.number];
-    const found = list();
-    if (ticket.waiting === 0) return found;
+    const waiting = list();
+    if (ticket.waiting === 0) return waiting;
     for (const number in calls) {
       if (calls[number].ticket !== ticket) continue;
-      found[found.length] = calls[number];
+      waiting[waiting.length] = calls[number];
       forget(number);
     }
-    return found;
+    return waiting;
   }
 
   function forget(number) {

@@ -268,8 +268,9 @@ def test_a_script_makes_the_state_of_another_version_its_own(run: Run, migrate: 
 )
 def test_state_that_cannot_be_migrated_fails_its_events_and_stays(run: Run, migrate: str, message: str) -> None:
     run(COUNT, *keyed("a"))
+    limit = f"export const timeout = '{'80ms' if 'TimeLimit' in message else '20s'}';"
     guard = f"export function migrate(values) {{ {migrate}; }}"
-    handled = run(COUNT, *keyed("a", "b", "a"), rest=guard)
+    handled = run(COUNT, *keyed("a", "b", "a"), head=limit, rest=guard)
     assert handled.emitted == [1]
     assert len(handled.faults) == 2
     assert message in str(handled.faults[0])
