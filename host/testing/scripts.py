@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from time import perf_counter_ns, time_ns
+from time import monotonic, perf_counter_ns, time_ns
 from types import TracebackType
 from typing import Any
 
 import msgspec
 
 from trimtab.engine.batch import Batch, SourceSpec
+from trimtab.engine.breaker import Breakers, BreakerSettings
 from trimtab.engine.calls import Call, CallCount
 from trimtab.engine.engine import Engine, Plan
 from trimtab.engine.resources import Resources
@@ -52,6 +53,8 @@ class ScriptRunner:
     """The field of the events that keys their state."""
     timestamp: str | None = None
     """The field of the events that holds their event time."""
+    breaker: BreakerSettings = BreakerSettings(minimum=1 << 30)
+    """When circuit breakers open: never, unless a test is about them."""
     confined: bool | None = None
     rehearsed: list[Call] | None = None
     folder: Path = field(default_factory=Path)
@@ -63,13 +66,15 @@ class ScriptRunner:
         self._tasks = EventLoopTasks()
         self._tasks = EventLoopTasks()
         rehearse = None if self.rehearsed is None else self.rehearsed.append
+        breakers = Breakers(self.breaker, monotonic)
         host = ScriptHost(
             sources=frozenset({SOURCE}),
             sinks=frozenset({SINK}),
             limits=SignalLimits(),
             log=self.logged.append,
             bindings=self.plugins.bindings(),
-            resources=Resources(self.plugins.resource_kinds(), self.folder, perf_counter_ns, rehearse),
+            resources=Resources(self.plugins.resource_kinds(), self.folder, perf_counter_ns, rehearse, breakers),
+            breakers=breakers,
             confined=self.confined,
             tasks=self._tasks,
         )

@@ -186,7 +186,7 @@ class Objects:
             self.turn = ticket
             ticket.answered(number, _settled(read, future.result))
         else:
-            future.exception()  # nobody wants to know
+            _ = future.cancelled() or future.exception()  # nobody wants to know
             self.release(ticket)
 
     # --- objects ---

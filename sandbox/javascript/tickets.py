@@ -64,7 +64,7 @@ class Tickets:
         """What came of the last command is to be asked for."""
         self._full = False
         """The interpreter's memory was full: it is to be replaced."""
-        self._scheduled = False
+        self._scheduled = self._working = False
         self._awaited: tuple[str, int] | None = None
         """The place of a call that the event waited for that was given up last."""
 
@@ -99,7 +99,7 @@ class Tickets:
 
     def more(self) -> bytes | None:
         """Return another command for the interpreter, if it will be entered once more anyway."""
-        if self._full or len(self._entries) < 2:
+        if not self._working or self._full or len(self._entries) < 2:
             return None
         ticket, text = self._entries.popleft()
         if ticket is None or not ticket.live:
@@ -142,12 +142,14 @@ class Tickets:
     def _work(self) -> None:
         """Give all commands; tell of all ends."""
         self._scheduled = False
-        while self._entries or self._ended or self._unread:
-            if self._entries:
+        while self._entries or self._ended:
+            self._working = True
+            while self._entries:
                 self._enter(*self._entries.popleft())
-            elif self._unread:
+            if self._unread:
                 self._enter(None, _COLLECT)
-            else:
+            self._working = False
+            if self._ended:
                 self._ended.popleft()()
         if self._stuck():
             self._tasks.loop.call_soon(self._give_up_stuck)

@@ -232,6 +232,7 @@ def test_every_run_has_another_number_also_after_kill_9(path: Path) -> None:
 WRITER = """
 import itertools, pathlib, sys
 from trimtab.engine.state import StateRow
+from trimtab.api import Position
 from trimtab.runtime.checkpoints import Checkpoint, CheckpointStore
 store = CheckpointStore(pathlib.Path(sys.argv[1]))
 for n in itertools.count(1):

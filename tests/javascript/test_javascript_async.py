@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.http.http_servers import Reply, Site, Visit
 from tests.javascript.waiting_room import WaitingRoom, waiting_room
 from trimtab.errors import ChangeRefused
 from trimtab.testing import Handled, ScriptRunner
@@ -392,3 +395,42 @@ def test_an_instance_that_cannot_start_anew_fails_what_is_in_flight(keyed: Lab) 
 def test_a_migrate_that_is_async_is_refused(lab: Lab) -> None:
     with pytest.raises(ChangeRefused, match="migrate: expected a function that is not async"):
         lab.load("export function handle() {}; export async function migrate(values) { return values; }")
+
+
+# --- real systems ---
+
+
+def test_requests_of_many_events_are_under_way_at_the_same_time() -> None:
+    together = threading.Barrier(6)
+
+    def answer(visit: Visit) -> Reply:
+        together.wait(30)
+        return Reply(body=visit.body)
+
+    script = """
+        import { emit, http } from "trimtab";
+        export const timeout = "20s";
+        export async function handle(e) { emit("out", (await http("site").post("/", { json: e })).json()); }
+    """
+    with Site(answer).serving() as url, ScriptRunner(resources={"http.site": {"base_url": url}}) as runner:
+        runner.load(a__js=script)
+        assert runner.handle(*range(6)).emitted == list(range(6))
+
+
+def test_rows_are_read_with_for_await_and_transactions_are_as_elsewhere(tmp_path: Path) -> None:
+    script = """
+        import { emit, sql } from "trimtab";
+        export async function handle(e) {
+          const db = sql("db");
+          await db.execute("create table t (n integer)");
+          db.transaction((tx) => { for (let n = 0; n < e; n++) tx.execute("insert into t values (?)", [n]); });
+          let sum = 0;
+          for await (const row of await db.iterate("select n from t", null, { page: 2 })) sum += row.n;
+          emit("out", [sum, (await db.query("select count(*) as n from t"))[0].n]);
+        }
+    """
+    resources = {"sql.db": {"url": f"sqlite:///{tmp_path}/db.sqlite"}}
+    with ScriptRunner(resources=resources) as runner:
+        runner.load(a__js=script)
+        handled = runner.handle(5)
+    assert (handled.faults, handled.emitted) == ([], [[10, 5]])
