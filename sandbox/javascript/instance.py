@@ -49,6 +49,7 @@ class JavaScriptInstance(ScriptInstance):
 
     def settings_changed(self) -> None:
         """Hand the new settings over."""
+        self._tickets.catch_up()
         text = command("settings", tree=self._program.host.settings.tree)
         if self._session is not None and self._try(self._session, text, Turn(), DEFAULT_TIMEOUT) is not None:
             self._replace()  # spoiled: the next one starts with the new settings
@@ -76,6 +77,7 @@ class JavaScriptInstance(ScriptInstance):
         return [self._migrated(values, version) for values, version in states]
 
     def _migrated(self, values: dict[str, Any], version: str) -> dict[str, Any] | Fault:
+        self._tickets.catch_up()
         try:
             return self._get_session().migrate(values, version)
         except ScriptError as error:
@@ -85,6 +87,7 @@ class JavaScriptInstance(ScriptInstance):
 
     def process(self, handler: int, events: Events, selection: Sequence[int], run: HandlerRun) -> None:
         """Send the events to the loop in the interpreter. If something spoils it, a new one does what is left."""
+        self._tickets.catch_up()
         self._turn += 1
         spec, texts = self.handlers[handler], self._program.texts
         batch = self._batch = Batch(spec, events, selection, run, self._turn, texts=texts)

@@ -40,8 +40,11 @@ class BareInterpreter(JSInterpreter):  # type: ignore[misc]  # dukpy has no type
 
         Raises ``JSRuntimeError`` for what is thrown, and whatever a signal handler raises.
         """
-        result = _dukpy.eval_string(self, code, variables, False, "")
-        return None if result is None else msgspec.json.decode(result)
+        try:
+            result = _dukpy.eval_string(self, code, variables, False, "")
+            return None if result is None else msgspec.json.decode(result)
+        except (UnicodeDecodeError, msgspec.DecodeError):
+            raise JSRuntimeError("TypeError: expected text, got some with a lone surrogate") from None
 
     def free(self) -> None:
         """Give the memory back now. Nothing can be evaluated any more."""

@@ -91,19 +91,27 @@ class Tickets:
             ticket.run.undo(ticket.run.index)
             self.start(ticket.spec, ticket.run, ticket.done)
 
+    def catch_up(self) -> None:
+        """Have what came of the last command reported: something else is about to enter the interpreter, or nothing."""
+        if self._unread:
+            self._enter(None, _COLLECT)
+
     def report(self, body: bytes) -> None:
         """Take the report on what came of the last command; see tickets.js."""
-        session = self._session()
-        session.take_turn(self._in_hand or Turn())  # so that the limit does not strike in the middle
+        session, ticket = self._session(), self._in_hand
+        session.take_turn(ticket or Turn())  # so that the limit does not strike in the middle
         self._take(session, _DECODER.decode(body))
+        if ticket is not None and not ticket.live:
+            session.release(ticket)
 
     def more(self) -> bytes | None:
-        """Return another command for the interpreter, if it will be entered once more anyway."""
-        if not self._working or self._full or len(self._entries) < 2:
+        """Return another command for the interpreter. What comes of it is reported when it is entered once more."""
+        if not self._working or self._full or not self._entries:
             return None
-        ticket, text = self._entries.popleft()
+        ticket, text = self._entries[0]
         if ticket is None or not ticket.live:
             return None
+        self._entries.popleft()
         self._in_hand = ticket
         self._unread = True
         self._session().take_turn(ticket)
@@ -142,15 +150,15 @@ class Tickets:
     def _work(self) -> None:
         """Give all commands; tell of all ends."""
         self._scheduled = False
-        while self._entries or self._ended:
-            self._working = True
-            while self._entries:
-                self._enter(*self._entries.popleft())
-            if self._unread:
-                self._enter(None, _COLLECT)
-            self._working = False
-            if self._ended:
+        while self._entries or self._ended or self._unread:
+            while self._ended:
                 self._ended.popleft()()
+            if self._entries:
+                self._working = True
+                self._enter(*self._entries.popleft())
+                self._working = False
+            else:
+                self.catch_up()
         if self._stuck():
             self._tasks.loop.call_soon(self._give_up_stuck)
 
@@ -181,8 +189,6 @@ class Tickets:
             session.enter(text, seconds, turn)
         except ScriptError as error:
             return self._cope(session, text, error.fault)
-        if ticket is not None and not ticket.live:
-            session.release(ticket)
         return not self._full
 
     def _cope(self, session: Session, text: bytes, fault: Fault) -> bool:

@@ -13,6 +13,7 @@ import pytest
 import trimtab.sandbox.javascript
 from tests.javascript.javascript_support import Lab, emitted, events, handle, load, new_run, place
 from trimtab.api import Binding, Script, ScriptHost, ScriptObject
+from trimtab.errors import ChangeRefused
 from trimtab.plugin_manager import Plugins
 from trimtab.plugins.log import LogBinding
 from trimtab.testing import ScriptRunner
@@ -331,3 +332,9 @@ def test_numbers_and_odd_keys_of_events_arrive_as_json_says() -> None:
     script = load(IMPORT + "export function handle(e) { emit('out', e); }")
     event = {"__proto__": {"x": 1}, "constructor": 2, "big": 1e300, "small": -0.5, "list": [[], {}]}
     assert emitted(handle(script, event)) == [(0, json.loads(json.dumps(event)))]
+
+
+@pytest.mark.parametrize("source", [r'throw new Error("\ud800");', r'export const where = "\ud800";'])
+def test_a_lone_surrogate_at_the_top_level_is_a_refusal_that_can_be_read(source: str) -> None:
+    with ScriptRunner() as runner, pytest.raises(ChangeRefused, match="lone surrogate"):
+        runner.load(a__js=f"{source}\nexport function handle() {{}}")

@@ -230,6 +230,21 @@ def test_a_shared_promise_that_fails_fails_every_event_that_waits_for_it(keyed: 
     assert [fault.message for fault in handled.faults] == ["no", "no"]
 
 
+def test_what_the_top_level_has_left_to_do_belongs_to_no_event(lab: Lab) -> None:
+    head = """
+      let settle;
+      const shared = new Promise((done) => { settle = done; });
+      shared.then(() => { try { emit("out", "x"); } catch ({ message }) { room.note(message.slice(0, 10)); } });
+    """
+    assert lab.emitted("await room.meet(4); settle(); await shared; emit('out', e);", *range(4), head=head) == [
+        0,
+        1,
+        2,
+        3,
+    ]
+    assert lab.room.noted == ["emit works"]
+
+
 def test_promises_are_what_the_language_says_they_are(lab: Lab) -> None:
     body = """
       class Own extends Promise { then(...both) { Own.calls = (Own.calls ?? 0) + 1; return super.then(...both); } }
