@@ -53,7 +53,7 @@ class ScriptRunner:
     """The field of the events that keys their state."""
     timestamp: str | None = None
     """The field of the events that holds their event time."""
-    breaker: BreakerSettings = BreakerSettings(minimum=1 << 30)
+    breaker: BreakerSettings = field(default_factory=lambda: BreakerSettings(minimum=1 << 30))
     """When circuit breakers open: never, unless a test is about them."""
     confined: bool | None = None
     rehearsed: list[Call] | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -150,6 +151,16 @@ class Talk:
         lines = "\n".join(form.format(do, call) for do, call in calls.items())
         template = _PYTHON if is_python else _JAVASCRIPT
         return template.format(kind=case.kind, name=name, timeout=timeout, calls=lines)
+
+
+@contextmanager
+def paused(place: Place) -> Iterator[None]:
+    """Inside the block, the server takes connections and says nothing."""
+    place.process.pause()
+    try:
+        yield
+    finally:
+        place.process.resume()
 
 
 def connections(place: Place) -> set[tuple[int, int]]:

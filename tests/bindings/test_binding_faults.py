@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from tests.bindings.binding_cases import SERVED, Case, Login, Place
-from tests.bindings.talking import Talk
+from tests.bindings.talking import Talk, paused
 from trimtab.api import CallError, Resource
 from trimtab.plugin_manager import Plugins
 
@@ -36,16 +36,6 @@ def markers(case: Case, place: Place) -> list[str]:
     with Talk(case, "python", case.at(place)) as talk:
         assert talk.handle("write", *made).faults == []
     return made
-
-
-@contextmanager
-def paused(place: Place) -> Iterator[None]:
-    """Inside the block, the server takes connections and says nothing."""
-    place.process.pause()
-    try:
-        yield
-    finally:
-        place.process.resume()
 
 
 @contextmanager

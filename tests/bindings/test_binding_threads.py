@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.bindings.binding_cases import CASES, SERVED, Case, Place
-from tests.bindings.talking import connections, open_in_server
+from tests.bindings.talking import connections, open_in_server, paused
 from tests.servers.programs import until
 from trimtab.api import CallError, Script, ScriptHost
 from trimtab.engine.breaker import Breakers, BreakerSettings
@@ -99,16 +99,6 @@ def crowd(case: Case, options: dict[str, Any]) -> Iterator[Crowd]:
         yield made
     finally:
         made.close()
-
-
-@contextmanager
-def paused(place: Place) -> Iterator[None]:
-    """Inside the block, the server takes connections and says nothing."""
-    place.process.pause()
-    try:
-        yield
-    finally:
-        place.process.resume()
 
 
 def new_markers(count: int) -> list[str]:

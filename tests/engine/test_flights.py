@@ -54,6 +54,9 @@ class ManualTasks:
     def wake(self) -> None:
         pass
 
+    def turn(self) -> None:
+        raise NotImplementedError
+
     def run(self, until: Callable[[], bool], readable: int | None = None) -> bool:
         raise NotImplementedError
 
