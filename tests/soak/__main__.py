@@ -23,7 +23,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=600.0)
     parser.add_argument("--json", type=Path, default=Path("soak.json"), help="where the figures go")
     arguments = parser.parse_args()
-    plan = Plan(seconds=arguments.seconds, warm_up=arguments.seconds / 5)
+    plan = Plan(seconds=arguments.seconds, warm_up=arguments.seconds / 2)
     console = Console(width=110)
     with tempfile.TemporaryDirectory(prefix="trimtab-soak-") as folder:
         result = soak(plan, Path(folder), _teller(console, every=arguments.seconds / 20))
