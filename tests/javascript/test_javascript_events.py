@@ -152,8 +152,8 @@ def test_a_script_cannot_catch_the_time_limit() -> None:
 
 def test_many_events_may_together_take_longer_than_the_limit_of_one() -> None:
     script = load("""
-        const timeout = 0.1;
-        function handle() { const end = performance.now() + 25; while (performance.now() < end); }
+        const timeout = 1;
+        function handle() { const end = performance.now() + 100; while (performance.now() < end); }
     """)
     assert not handle(script, *range(12)).faults
 
