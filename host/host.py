@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
@@ -108,6 +109,9 @@ class Host:
             async with serving(app, listen.host, listen.port) as url:
                 with published(self._config.state, url):
                     self._log.info(self._what_runs(), url=url)
+                    # What is there now stays: the collector need not look at it again, which takes long enough to be
+                    # felt as a pause, and collects soon what each change leaves behind.
+                    gc.freeze()
                     await self._serve()
 
     async def _serve(self) -> None:

@@ -40,10 +40,15 @@ def test_taken_apart_each_event_keeps_its_position_and_the_delivery_waits_for_al
         delivery = Delivery()
         work = Work(batch(b"1", b"22", b"333", start=10, positions=positions), [delivery.add()])
         delivery.complete()
-        singles = list(work.singles())
+        *singles, timers = work.singles()
         assert [s.batch.data for s in singles] == [b"1", b"22", b"333"]
         assert [s.batch.positions for s in singles] == [[p] for p in positions or [10, 12, 15]]
         assert all(s.batch.isolated and s.batch.count == 1 for s in singles)
+        assert (timers.batch.isolated, timers.batch.count, timers.deliveries) == (
+            True,
+            0,
+            [],
+        )  # they fire alone, at last
         for single in singles:
             assert not delivery.done.done()
             single.done()

@@ -58,7 +58,7 @@ def test_other_statements_go_on_while_rows_are_read(ask: Ask, options: dict[str,
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the driver's, of open iterators
 def test_an_iterator_that_is_left_lets_go(ask: Ask, options: dict[str, Any], kind: str) -> None:
     asker = ask(options)
-    code = 'for _ in range(20):\n        for row in db.iterate(event, page=2):\n            break\n    emit("out", row["i"])'
+    code = 'for _ in range(12):\n        for row in db.iterate(event, page=2):\n            break\n    emit("out", row["i"])'
     handled = asker.run(code, MANY[kind].format(5000))
     assert (handled.emitted, handled.faults) == ([1], [])
 
