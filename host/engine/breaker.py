@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import msgspec
@@ -36,8 +37,14 @@ class Breaker:
     Called from any thread, without a lock: two threads that count at the same moment may count as one.
     """
 
-    def __init__(self, settings: BreakerSettings, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        settings: BreakerSettings,
+        clock: Callable[[], float],
+        changed: Callable[[State], None] = lambda _state: None,
+    ) -> None:
         self.state: State = "closed"
+        self._changed = changed
         self._settings, self._clock = settings, clock
         self._buckets = [[-1, 0, 0] for _ in range(BUCKETS)]
         """A ring: the number of each bucket, how much went well in it, and how much failed."""
@@ -93,6 +100,7 @@ class Breaker:
     def _enter(self, state: State, seconds: float) -> None:
         self.state, self._shut_until = state, self._clock() + seconds
         self._era += 1
+        self._changed(state)
 
 
 class Breakers:
@@ -101,16 +109,26 @@ class Breakers:
     def __init__(self, settings: BreakerSettings | None = None, clock: Callable[[], float] = lambda: 0.0) -> None:
         self._settings, self._clock = settings or BreakerSettings(), clock
         self._by_name: dict[str, Breaker] = {}
+        self._not_closed: dict[str, str] = {}
 
     def of(self, name: str) -> Breaker:
         """Return the breaker of a script or resource; made when it is first asked for."""
         found = self._by_name.get(name)
-        return self._by_name.setdefault(name, Breaker(self._settings, self._clock)) if found is None else found
+        if found is not None:
+            return found
+        return self._by_name.setdefault(name, Breaker(self._settings, self._clock, partial(self._note, name)))
 
     def forget(self, name: str) -> None:
         """Begin anew: something else has the name now."""
         self._by_name.pop(name, None)
+        self._not_closed.pop(name, None)
 
-    def not_closed(self) -> Mapping[str, str]:
+    def not_closed(self) -> dict[str, str]:
         """Return the breakers that are open or half-open, with their states."""
-        return {name: breaker.state for name, breaker in list(self._by_name.items()) if breaker.state != "closed"}
+        return self._not_closed.copy()  # asked with every batch: it must not cost what there is
+
+    def _note(self, name: str, state: State) -> None:
+        if state == "closed":
+            self._not_closed.pop(name, None)
+        else:
+            self._not_closed[name] = state

@@ -70,7 +70,7 @@ class Dispatcher:
             result = pending.result()
             result.calls = self._host.resources.counted()
             result.next_due = 0 if self._is_due() else self._state.next_due()
-            result.breakers = dict(self._host.breakers.not_closed())
+            result.breakers = self._host.breakers.not_closed()
             result.awaits_watermark = any(map(self._state.awaits, self._sources))
             yield pending.batch, result
 

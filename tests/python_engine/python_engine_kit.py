@@ -159,6 +159,18 @@ def _landed(landed: list[HandlerRun], flight: Flight) -> None:
     landed.append(flight.run)
 
 
+def costs_one_event(kit: Kit, source: str, name: str, lines: set[int]) -> None:
+    """Check that the script fails on event 1 of 4, twice, with a fault of that name on one of these lines."""
+    instance = kit.load(source)
+    for _ in range(2):
+        run = kit.run(instance, *range(4))
+        assert emitted(run) == [0, 2, 3]
+        fault = run.faults.pop(1)
+        assert (fault.name, fault.file) == (name, "script.py")
+        assert fault.line in lines
+        assert run.faults == {}
+
+
 def emitted(run: HandlerRun, sink: str = "out") -> list[Any]:
     """Return what was emitted to a sink, as values."""
     lines = run.emitted[sink].lines if sink in run.emitted else []

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.python_engine.python_engine_kit import Kit, emitted
+from tests.python_engine.python_engine_kit import Kit, costs_one_event, emitted
 from trimtab.api import Fault, ScriptError
 
 
@@ -187,14 +187,7 @@ DESTRUCTIVE = {
 
 @pytest.mark.parametrize(("body", "name"), DESTRUCTIVE.values(), ids=DESTRUCTIVE)
 def test_what_an_async_handler_does_costs_that_event_and_nothing_else(kit: Kit, body: str, name: str) -> None:
-    instance = kit.load(AROUND.format(body=body))
-    for _ in range(2):
-        run = kit.run(instance, *range(4))
-        assert emitted(run) == [0, 2, 3]
-        fault = run.faults.pop(1)
-        assert (fault.name, fault.file) == (name, "script.py")
-        assert fault.line in {5, 6, 7}  # of bad() and what it calls, not of its caller
-        assert run.faults == {}
+    costs_one_event(kit, AROUND.format(body=body), name, {5, 6, 7})  # of bad() and what it calls, not of its caller
 
 
 def test_a_step_that_computes_too_long_fails_although_others_wait(kit: Kit) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.python_engine.python_engine_kit import Kit, emitted
+from tests.python_engine.python_engine_kit import Kit, costs_one_event, emitted
 from trimtab.api import Fault, ScriptError
 
 AROUND = """
@@ -38,14 +38,7 @@ DESTRUCTIVE = {
 
 @pytest.mark.parametrize(("body", "name"), DESTRUCTIVE.values(), ids=DESTRUCTIVE)
 def test_what_a_script_does_costs_that_event_and_nothing_else(kit: Kit, body: str, name: str) -> None:
-    instance = kit.load(AROUND.format(body=body))
-    for _ in range(2):
-        run = kit.run(instance, *range(4))
-        assert emitted(run) == [0, 2, 3]
-        fault = run.faults.pop(1)
-        assert (fault.name, fault.file) == (name, "script.py")
-        assert fault.line in {4, 5}  # of bad(), not of its caller
-        assert run.faults == {}
+    costs_one_event(kit, AROUND.format(body=body), name, {4, 5})  # of bad(), not of its caller
 
 
 SWALLOWING = """
