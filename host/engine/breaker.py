@@ -41,7 +41,7 @@ class Breaker:
         self,
         settings: BreakerSettings,
         clock: Callable[[], float],
-        changed: Callable[[State], None] = lambda _state: None,
+        changed: Callable[[], None] = lambda: None,
     ) -> None:
         self.state: State = "closed"
         self._changed = changed
@@ -100,7 +100,7 @@ class Breaker:
     def _enter(self, state: State, seconds: float) -> None:
         self.state, self._shut_until = state, self._clock() + seconds
         self._era += 1
-        self._changed(state)
+        self._changed()
 
 
 class Breakers:
@@ -127,8 +127,10 @@ class Breakers:
         """Return the breakers that are open or half-open, with their states."""
         return self._not_closed.copy()  # asked with every batch: it must not cost what there is
 
-    def _note(self, name: str, state: State) -> None:
-        if state == "closed":
+    def _note(self, name: str) -> None:
+        """A breaker that has the name, or had it, is in another state."""
+        current = self._by_name.get(name)
+        if current is None or current.state == "closed":
             self._not_closed.pop(name, None)
         else:
-            self._not_closed[name] = state
+            self._not_closed[name] = current.state

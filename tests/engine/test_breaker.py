@@ -116,3 +116,13 @@ def test_each_name_has_its_own() -> None:
     assert breakers.not_closed() == {"a.py": "open"}
     breakers.forget("a.py")
     assert allows(breakers.of("a.py"))
+
+
+def test_one_whose_name_belongs_to_another_now_is_not_reported() -> None:
+    breakers = Breakers(SETTINGS, Clock())
+    old = breakers.of("a.py")
+    breakers.forget("a.py")
+    tried(old, 0, 4)
+    assert breakers.not_closed() == {}
+    tried(breakers.of("a.py"), 0, 4)
+    assert breakers.not_closed() == {"a.py": "open"}
