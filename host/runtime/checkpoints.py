@@ -12,7 +12,7 @@ from typing import Any, Literal
 import msgspec
 
 from trimtab.api import Position
-from trimtab.database import Database, Schema
+from trimtab.database import Database, Schema, in_powers_of_two
 from trimtab.engine.state import TIMER, StateRow
 
 FILE_NAME = "checkpoints.db"
@@ -45,7 +45,7 @@ _SCHEMA = Schema(
 _PUT = "INSERT OR REPLACE INTO state VALUES {}"
 _CLEAR = "DELETE FROM state WHERE script = ?"
 _DELETE = "DELETE FROM state WHERE value IS NULL"
-_ROWS_AT_ONCE = 500
+_ROWS_AT_ONCE = 512
 """How many rows one statement writes. Python lets other threads go on while SQLite runs a statement, and beside a busy
 event loop it waits half a millisecond for its turn behind each: too long for a statement a row."""
 
@@ -161,8 +161,7 @@ class CheckpointStore:
 
     def _put(self, rows: Sequence[tuple[Any, ...]]) -> None:
         """Write rows; they come in the order of the table, so that each of its pages is gone to once."""
-        for start in range(0, len(rows), _ROWS_AT_ONCE):
-            part = rows[start : start + _ROWS_AT_ONCE]
+        for part in in_powers_of_two(rows, _ROWS_AT_ONCE):
             places = ", ".join(["(?, ?, ?, ?, ?)"] * len(part))
             self._db.write(_PUT.format(places), tuple(itertools.chain.from_iterable(part)))
 

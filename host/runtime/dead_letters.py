@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from trimtab.database import in_powers_of_two
 from trimtab.errors import Fault, StateError
 
 FILE_NAME = "dead-letters.db"
@@ -59,7 +60,7 @@ on conflict (event_id, kind, ifnull(script, '')) where event_id <> '' and kind <
     version = excluded.version, generation = excluded.generation, fault = excluded.fault, at = excluded.at,
     tries = tries + excluded.tries, payload = excluded.payload
 """
-_AT_ONCE = 200
+_AT_ONCE = 256
 """Letters in one statement. Beside a busy event loop Python waits for its turn behind each statement."""
 
 
@@ -141,8 +142,7 @@ class DeadLetters:
     def add_many(self, letters: Sequence[DeadLetter]) -> None:
         """Keep letters, all or none. Their ``id`` is ignored."""
         with self._transaction() as db:
-            for start in range(0, len(letters), _AT_ONCE):
-                part = letters[start : start + _AT_ONCE]
+            for part in in_powers_of_two(letters, _AT_ONCE):
                 places = ", ".join([_PLACES] * len(part))
                 db.execute(f"{_INSERT} {places} {_AGAIN}", [value for letter in part for value in _row(letter)])
 

@@ -14,7 +14,7 @@ import structlog
 
 from trimtab.api import Records
 from trimtab.configuration.schema import Fsync
-from trimtab.database import Database, Schema
+from trimtab.database import Database, Schema, in_powers_of_two
 from trimtab.errors import StateError
 
 FILE_NAME = "journal.db"
@@ -46,7 +46,7 @@ _NEXT = """
 _FOLLOWING = """
     SELECT first, count, lengths, data FROM chunks WHERE source = ?1 AND first + count > ?2
     AND first >= (SELECT ifnull(max(first), 0) FROM chunks WHERE source = ?1 AND first <= ?2) ORDER BY first LIMIT 1"""
-_MOST_AT_ONCE = 1000
+_MOST_AT_ONCE = 1024
 """How many appends one statement writes: SQLite takes no more than 32,766 parameters."""
 
 
@@ -153,8 +153,8 @@ class Journal:
     async def _write_waiting(self) -> None:
         loop = asyncio.get_running_loop()
         while self._waiting:
-            appends = self._waiting[:_MOST_AT_ONCE]
-            del self._waiting[:_MOST_AT_ONCE]
+            appends = next(in_powers_of_two(self._waiting, _MOST_AT_ONCE))
+            del self._waiting[: len(appends)]
             writing = loop.run_in_executor(self._thread, self._write, appends)
             await asyncio.wait([writing])
             _settle(appends, writing)
