@@ -12,7 +12,7 @@ from typing import Any
 from trimtab.expressions.emitter import Emitter
 from trimtab.expressions.errors import EvaluationError, MissingField
 from trimtab.expressions.operators import describe, item
-from trimtab.expressions.tree import Node
+from trimtab.expressions.tree import Held, Node
 
 Clock = Callable[[], int] | None
 
@@ -90,7 +90,7 @@ class _Filler(ast.NodeTransformer):
         return self._result if node.id == "RESULT" else node
 
 
-def _absent(event: Any, paths: list[tuple[str | int, ...]]) -> MissingField:
+def _absent(event: Any, paths: list[tuple[str | int | Held, ...]]) -> MissingField:
     for path in paths:
         value = event
         try:

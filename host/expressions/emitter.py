@@ -22,6 +22,7 @@ from trimtab.expressions.tree import (
     Comparison,
     Conditional,
     Field,
+    Held,
     Index,
     Literal,
     Logical,
@@ -65,7 +66,7 @@ class Emitter:
         """The globals of the code."""
         self.loads: list[ast.stmt] = []
         """Statements that read the fields, from ``event``, into locals."""
-        self.paths: dict[tuple[str | int, ...], str] = {(): "event"}
+        self.paths: dict[tuple[str | int | Held, ...], str] = {(): "event"}
         """The local of each path that is read."""
         self._source = source
         self._now = now
@@ -126,11 +127,12 @@ class Emitter:
             return Code(ast.Constant(value), _KINDS.get(type(value)), simple=True)
         return Code(self._constant(value), simple=True)
 
-    def _load(self, path: tuple[str | int, ...]) -> str:
+    def _load(self, path: tuple[str | int | Held, ...]) -> str:
         if path not in self.paths:
             *parents, last = path
-            target, key = _name(self._load(tuple(parents))), ast.Constant(last)
-            if type(last) is str:
+            constant: Any = tuple(last) if isinstance(last, Held) else last
+            target, key = _name(self._load(tuple(parents))), ast.Constant(constant)
+            if type(last) is not int:
                 read: ast.expr = ast.Subscript(target, key, ast.Load())
             else:
                 read = self.call(operators.item, Code(target), Code(key))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +18,18 @@ class Literal:
     value: Any
 
 
+class Held(NamedTuple):
+    """Events that a partial match holds, in the place of a name: ``which`` (first, last, all) of those of a stage."""
+
+    which: str
+    stage: str
+
+
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field of the event: ``a.b[0]`` is the path ``("a", "b", 0)``. It begins with a name."""
+    """A field of the event: ``a.b[0]`` is the path ``("a", "b", 0)``. It begins with a name, or with what is held."""
 
-    path: tuple[str | int, ...]
+    path: tuple[str | int | Held, ...]
     start: int = field(default=0, compare=False, repr=False)
 
 

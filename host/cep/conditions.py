@@ -1,0 +1,186 @@
+"""Conditions at run time: asked of an event, and where they want it of the partial match too.
+
+Conditions of the same meaning are one object for all rules, so that an event is asked once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from itertools import count
+from typing import Any, TypeAlias
+from weakref import WeakValueDictionary
+
+from trimtab.cep.errors import refused
+from trimtab.cep.pattern import Condition, Expr, FunctionCall, Native, Partial
+from trimtab.cep.runs import Run, by_stage, taken
+from trimtab.expressions import Expression, ExpressionError, MissingField
+from trimtab.expressions.parser import parse
+from trimtab.expressions.resolve import resolve
+from trimtab.expressions.tree import Call, Field, Held, Literal, Node, rebuilt, walk
+
+Test: TypeAlias = Callable[[Any, Partial], bool]
+Functions: TypeAlias = Callable[[FunctionCall], Test]
+"""Finds the function of a script. Raises ``LookupError`` saying what there is in its place."""
+
+_OF_PARTIAL = {"first", "last", "all"}
+"""Functions of expressions that look at the partial match: ``last('a')`` is the event that stage ``a`` took last."""
+
+
+class Asked:
+    """A condition that can be asked.
+
+    ``number``: its identity. ``iterative``: it looks at the partial match, so that its answer is not that of the event
+    alone. ``tree``: of an expression. ``ask(value, memo)`` for others, ``ask(value, run)`` for iterative ones; neither
+    raises: what fails is false, and counted in ``errors``, but for a field that the event lacks.
+    """
+
+    __slots__ = ("__weakref__", "_expression", "_failed", "_last", "ask", "iterative", "number", "tree")
+
+    def __init__(self, number: int, *, iterative: bool, expression: Expression | None = None) -> None:
+        self.number, self.iterative = number, iterative
+        self.tree = None if expression is None else expression.tree
+        self.ask: Callable[[Any, Any], bool] = lambda _value, _context: False
+        self._expression = expression
+        self._failed = 0
+        self._last: str | None = None
+
+    @property
+    def errors(self) -> int:
+        """How often it could not work with an event so far."""
+        return self._failed + (0 if self._expression is None else self._expression.errors)
+
+    @property
+    def last_error(self) -> str | None:
+        """Why it could not work with the last of them."""
+        return self._last or (None if self._expression is None else self._expression.last_error)
+
+    @property
+    def text(self) -> str:
+        """How it was written, where it is an expression."""
+        return "" if self._expression is None else self._expression.source
+
+    def failed(self, error: Exception) -> None:
+        """Count an event that a function could not work with."""
+        self._failed += 1
+        self._last = f"{type(error).__name__}: {error}"
+
+
+class Conditions:
+    """The conditions of all rules of one place. ``now``: the clock behind ``now()``, ms since the epoch."""
+
+    def __init__(self, now: Callable[[], int] | None = None) -> None:
+        self._now = now
+        self._numbers = count()
+        self._known: WeakValueDictionary[str, Asked] = WeakValueDictionary()
+
+    def ask(self, condition: Condition, parameters: Mapping[str, Any], functions: Functions | None, path: str) -> Asked:
+        """Make a condition ready to be asked. Raises :class:`RuleError`, naming ``path``, for one that is refused."""
+        match condition:
+            case Expr(source, groovy):
+                return self._expression(source, parameters, path, groovy=groovy)
+            case Native(function):
+                return self._function(function)
+            case FunctionCall():
+                return self._function(_found(condition, functions, path))
+            case _:
+                raise AssertionError("combined conditions are formulas")
+
+    def _expression(self, source: str, parameters: Mapping[str, Any], path: str, *, groovy: bool) -> Asked:
+        try:
+            tree = _with_partial(resolve(parse(source), dict(parameters), source))
+            known = self._known.get(key := repr(tree))
+            if known is not None:
+                return known
+            expression = Expression(source, tree, now=self._now)
+        except ExpressionError as error:
+            wanted = "a GROOVY condition within the expression language" if groovy else "an expression"
+            raise refused(path, wanted, f"{source!r}: {error}") from error
+        iterative = any(isinstance(node, Field) and isinstance(node.path[0], Held) for node, _depth in walk(tree))
+        asked = Asked(next(self._numbers), iterative=iterative, expression=expression)
+        asked.ask = _ask_of_run(expression.test) if iterative else _ask_once(asked.number, expression.test)
+        self._known[key] = asked
+        return asked
+
+    def _function(self, function: Test) -> Asked:
+        asked = Asked(next(self._numbers), iterative=True)
+
+        def ask(value: Any, run: Run | None) -> bool:
+            try:
+                return bool(function(value, PartialEvents(run)))
+            except Exception as error:  # noqa: BLE001 - user code: whatever it raises is false, counted and shown
+                asked.failed(error)
+                return False
+
+        asked.ask = ask
+        return asked
+
+
+def _found(condition: FunctionCall, functions: Functions | None, path: str) -> Test:
+    if functions is None:
+        raise refused(path, "a condition without a script's function, as there are no scripts here", condition.function)
+    try:
+        return functions(condition)
+    except LookupError as error:
+        raise refused(path, "a function of a script, such as checks.py:hotter", str(error)) from error
+
+
+def _ask_once(number: int, test: Callable[[Any], bool]) -> Callable[[Any, Any], bool]:
+    def ask(value: Any, memo: dict[int, bool]) -> bool:
+        answer = memo[number] = test(value)
+        return answer
+
+    return ask
+
+
+def _ask_of_run(test: Callable[[Any], bool]) -> Callable[[Any, Any], bool]:
+    def ask(value: Any, run: Run | None) -> bool:
+        return test(_EventOfRun(value, run))
+
+    return ask
+
+
+class PartialEvents(dict[str, list[Any]]):
+    """What each stage of a partial match has taken; [] for a stage that has taken nothing."""
+
+    def __init__(self, run: Run | None) -> None:
+        events = by_stage(None if run is None else run.path)
+        super().__init__({stage: [event.value for event in several] for stage, several in events.items()})
+
+    def __missing__(self, stage: str) -> list[Any]:
+        return []
+
+
+class _EventOfRun:
+    """An event with the partial match beside it, for expressions that look at both."""
+
+    __slots__ = ("_run", "_value")
+
+    def __init__(self, value: Any, run: Run | None) -> None:
+        self._value, self._run = value, run
+
+    def __getitem__(self, name: Any) -> Any:
+        if type(name) is str:
+            return self._value[name]
+        which, stage = name
+        values = (
+            each.event.value for each in taken(None if self._run is None else self._run.path) if each.stage == stage
+        )
+        if which == "last":
+            for value in values:
+                return value
+            raise MissingField(f"expected an event that {stage} has taken, got none")
+        events = list(values)[::-1]
+        if which == "all":
+            return events
+        if not events:
+            raise MissingField(f"expected an event that {stage} has taken, got none")
+        return events[0]
+
+
+def _with_partial(node: Node) -> Node:
+    """Put a path that reads the partial match in the place of ``first``, ``last`` and ``all`` of a stage."""
+    if isinstance(node, Call) and node.name in _OF_PARTIAL:
+        match node.arguments:
+            case (Literal(str() as stage),):
+                return Field((Held(node.name, stage),), node.start)
+    return rebuilt(node, _with_partial)

@@ -1,0 +1,79 @@
+"""What a rule knows while it runs: events that were taken, and the partial matches that hold them.
+
+Events are shared between partial matches and live as long as one of them needs them: a partial match is a chain of
+:class:`Taken`, which share their beginnings, and memory is freed when the last chain lets go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+
+class Event(msgspec.Struct, gc=False):
+    """An event that some partial match has taken, or may take."""
+
+    value: Any
+    time: int
+    """Event time or arrival, ms."""
+    number: int
+    """In the order in which events were processed."""
+    position: int
+    """In the order in which events came."""
+    line: bytes | None = None
+    """The JSON text that it came as, where the caller has it."""
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """An event in a partial match, and what was taken before it."""
+
+    stage: str
+    event: Event
+    previous: Taken | None
+
+
+class Run(msgspec.Struct, frozen=True):
+    """A partial match. ``state``: the number of the automaton's state that it is in."""
+
+    state: int
+    path: Taken
+    first: Event
+
+
+def taken(path: Taken | None) -> Iterator[Taken]:
+    """Yield what was taken, the last event first."""
+    while path is not None:
+        yield path
+        path = path.previous
+
+
+def by_stage(path: Taken | None) -> dict[str, list[Event]]:
+    """Return the events of each stage that took some, in the order of the pattern."""
+    events: dict[str, list[Event]] = {}
+    for each in reversed(list(taken(path))):
+        events.setdefault(each.stage, []).append(each.event)
+    return events
+
+
+class Partials:
+    """The partial matches of one rule for one key.
+
+    ``runs`` are in the order in which they began. ``withheld`` are complete matches that wait for runs that began
+    before them, as skip strategies want it. ``stopped``: there were more than the rule may have. ``alarm``: when the
+    clock is to look at them, ms.
+    """
+
+    __slots__ = ("alarm", "runs", "stopped", "withheld")
+
+    def __init__(self) -> None:
+        self.alarm: int | None = None
+        self.runs: list[Run] = []
+        self.withheld: list[Run] = []
+        self.stopped = False
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is kept."""
+        return not self.runs and not self.withheld and not self.stopped
