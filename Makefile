@@ -8,7 +8,7 @@ FILES  := $(VENV)/.files
 # mypy sees the three folders as one package through the strict editable install.
 EDITABLE := --config-settings editable_mode=strict
 
-.PHONY: run test check bench chaos soak fuzz clean
+.PHONY: run test check bench chaos soak fuzz cep-oracle clean
 .DEFAULT_GOAL := run
 
 $(VENV)/.pip:
@@ -67,6 +67,12 @@ fuzz: $(VENV)/.dev
 		$(BIN)/python -m tests.fuzz.atheris_targets $$target --seconds $(FOR) .fuzz/$$target || exit 1; \
 	done
 	TRIMTAB_FUZZ_EFFORT=20 $(BIN)/python -m pytest tests/fuzz --numprocesses auto --timeout 3600
+
+# Records what Apache Flink CEP makes of random rules (needs a JDK), or compares the host with it on fresh ones:
+# `make cep-oracle COMPARE=1 N=2000 SEED=7`.
+N ?= 6000
+cep-oracle: $(VENV)/.dev
+	$(BIN)/python -m tests.cep.oracle.record --count $(N) --seed $(SEED) $(if $(COMPARE),--compare)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

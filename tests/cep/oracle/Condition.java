@@ -6,7 +6,7 @@ import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.databind.JsonNode;
 /** The conditions that generated rules use: comparisons, and looks at the partial match. */
 abstract class Condition extends IterativeCondition<Event> {
     private static final long serialVersionUID = 1L;
-    private static int budget;
+    private static int budget = Integer.MAX_VALUE;
 
     /** A rule that makes Flink walk its states in a circle evaluates for ever: this is what stops it. */
     static final class Exhausted extends Error {

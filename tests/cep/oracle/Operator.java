@@ -4,9 +4,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.TreeSet;
-import java.util.stream.Collectors;
-import org.apache.flink.api.common.typeutils.TypeSerializer;
-import org.apache.flink.api.common.typeutils.base.StringSerializer;
 import org.apache.flink.api.java.tuple.Tuple2;
 import org.apache.flink.cep.nfa.NFA;
 import org.apache.flink.cep.nfa.NFAState;
@@ -22,6 +19,12 @@ final class Operator implements AutoCloseable {
     private static final int EVALUATIONS_PER_EVENT = 1_000_000;
 
     record Found(String kind, Map<String, List<Integer>> positions, long timestamp, int step) {
+        static Found of(String kind, Map<String, List<Event>> events, long timestamp, int step) {
+            Map<String, List<Integer>> positions = new TreeMap<>();
+            events.forEach((name, taken) -> positions.put(name, taken.stream().map(Event::position).toList()));
+            return new Found(kind, positions, timestamp, step);
+        }
+
         /** What two ways of running a case have to agree on: not the step, which coarse clocks move. */
         String essence() {
             return kind + positions + timestamp;
@@ -40,15 +43,12 @@ final class Operator implements AutoCloseable {
     private final boolean byArrival;
     private final boolean stopsAtDeadlines;
     private final Ties ties;
-    // Nothing is ever serialised, but a serialiser is asked for.
-    @SuppressWarnings({"unchecked", "rawtypes"})
-    private final SharedBuffer<Event> buffer =
-            new SharedBuffer<>(MapStore.create(), (TypeSerializer<Event>) (TypeSerializer) StringSerializer.INSTANCE);
+    private final SharedBuffer<Event> buffer = new SharedBuffer<>(MapStore.create(), new EventType.Serializer());
     private final TreeMap<Long, List<Event>> waiting = new TreeMap<>();
     private final TreeSet<Long> timers = new TreeSet<>();
     private NFAState state;
     private long clock = Long.MIN_VALUE;
-    private int call;
+    private int step;
 
     Operator(NFA<Event> automaton, AfterMatchSkipStrategy skip, boolean byArrival, boolean stopsAtDeadlines, Ties ties) {
         this.automaton = automaton;
@@ -71,12 +71,12 @@ final class Operator implements AutoCloseable {
             waiting.computeIfAbsent(timestamp, each -> new ArrayList<>()).add(event);
             timers.add(timestamp);
         }
-        call++;
+        step++;
     }
 
     void advance(long to) throws Exception {
         moveClock(to);
-        call++;
+        step++;
     }
 
     @Override
@@ -144,8 +144,6 @@ final class Operator implements AutoCloseable {
     }
 
     private void emit(String kind, Map<String, List<Event>> events, long timestamp) {
-        Map<String, List<Integer>> positions = new TreeMap<>();
-        events.forEach((name, taken) -> positions.put(name, taken.stream().map(Event::position).collect(Collectors.toList())));
-        found.add(new Found(kind, positions, timestamp, call));
+        found.add(Found.of(kind, events, timestamp, step));
     }
 }

@@ -135,25 +135,30 @@ public final class Oracle {
             JsonNode theCase, Pattern<Event, Event> pattern, NFACompiler.NFAFactory<Event> factory, boolean fine)
             throws Exception {
         boolean byArrival = theCase.get("time").asText().equals("arrival");
-        Map<Integer, List<Long>> clock = new HashMap<>();
-        theCase.get("watermarks")
-                .forEach(each -> clock.computeIfAbsent(each.get(0).asInt(), at -> new ArrayList<>()).add(each.get(1).asLong()));
         try (Operator operator =
                 new Operator(factory.createNFA(), pattern.getAfterMatchSkipStrategy(), byArrival, fine, ties)) {
-            int position = 0;
-            for (JsonNode event : theCase.get("events")) {
-                operator.feed(new Event(position, fields(event)), event.get("ts").asLong());
-                for (long to : clock.getOrDefault(position++, List.of())) {
-                    operator.advance(to);
-                }
-            }
+            play(theCase, operator);
             return operator;
         }
     }
 
-    private static Map<String, JsonNode> fields(JsonNode event) {
-        Map<String, JsonNode> fields = new HashMap<>();
-        event.properties().forEach(each -> fields.put(each.getKey(), each.getValue()));
-        return fields;
+    static void play(JsonNode theCase, Operator operator) throws Exception {
+        Map<Integer, List<Long>> clock = clock(theCase);
+        int position = 0;
+        for (JsonNode event : theCase.get("events")) {
+            operator.feed(EventType.event(position, event), event.get("ts").asLong());
+            for (long to : clock.getOrDefault(position++, List.of())) {
+                operator.advance(to);
+            }
+        }
+    }
+
+    /** The times that the clock is moved to, by the position of the event behind which it is. */
+    static HashMap<Integer, List<Long>> clock(JsonNode theCase) {
+        HashMap<Integer, List<Long>> clock = new HashMap<>();
+        for (JsonNode mark : theCase.get("watermarks")) {
+            clock.computeIfAbsent(mark.get(0).asInt(), position -> new ArrayList<>()).add(mark.get(1).asLong());
+        }
+        return clock;
     }
 }

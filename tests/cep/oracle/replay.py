@@ -1,0 +1,140 @@
+"""Runs a case through the host, and says where the host and Flink disagree."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from trimtab.cep import Match, Matcher, RuleError
+
+Json = dict[str, Any]
+
+
+def replay(case: Json) -> Json:
+    """The host's answer to a case, in the form of the recorded ones."""
+    try:
+        matcher = Matcher(with_callables(case["rule"]), timestamp="ts", key=None, time=case["time"])
+    except RuleError as refusal:
+        return {"refused": str(refusal)}
+    clock: dict[int, list[int]] = {}
+    for position, to in case["watermarks"]:
+        clock.setdefault(position, []).append(to)
+    found: list[Json] = []
+    late: list[int] = []
+    step = 0
+    for position, event in enumerate(case["events"]):
+        late_before = matcher.late
+        found += _written(matcher.feed(dict(event)), step)
+        if matcher.late > late_before:
+            late.append(position)
+        step += 1
+        for to in clock.get(position, ()):
+            found += _written(matcher.advance(to), step)
+            step += 1
+    return {"matches": found, "late": late}
+
+
+def _written(matches: Iterable[Match], step: int) -> list[Json]:
+    return [
+        {
+            "kind": match.kind,
+            "positions": {name: list(positions) for name, positions in match.positions.items()},
+            "timestamp": match.timestamp,
+            "step": step,
+        }
+        for match in matches
+    ]
+
+
+def disagreement(case: Json, got: Json) -> str | None:
+    """What is wrong with the host's answer, or None.
+
+    Where Flink's own answer is an accident (``exception``), the recorded one is what the host promises, so that nothing
+    less is asked there. What makes Flink crash must be refused.
+    """
+    expected = case["answer"]
+    if "matches" not in expected:
+        return None if "refused" in got else "must be refused"
+    if "refused" in got:
+        return "must not be refused"
+    return None if expected == got else "other matches"
+
+
+def report(case: Json, got: Json, problem: str) -> str:
+    """A disagreement, to be read by people and to be fed again: the case is one line of JSON."""
+    lines = [f"{case['id']}: {problem}", json.dumps(case["rule"], indent=1), f"time: {case['time']}"]
+    marks: dict[int, list[int]] = {}
+    for position, to in case["watermarks"]:
+        marks.setdefault(position, []).append(to)
+    step = 0
+    for position, event in enumerate(case["events"]):
+        lines.append(f"  step {step}: event {position} {json.dumps(event)}")
+        step += 1
+        for to in marks.get(position, ()):
+            lines.append(f"  step {step}: clock {to}")
+            step += 1
+    lines += ["expected:", *_listed(case["answer"]), "got:", *_listed(got), "case: " + json.dumps(case)]
+    return "\n".join(lines)
+
+
+def _listed(answer: Json) -> list[str]:
+    if "matches" not in answer:
+        return [f"  {answer}"]
+    return [f"  late: {answer['late']}", *(f"  {json.dumps(each)}" for each in answer["matches"])]
+
+
+def with_callables(rule: Any) -> Any:
+    """The rule with a function in the place of each condition that stands for user code."""
+    if isinstance(rule, list):
+        return [with_callables(each) for each in rule]
+    if not isinstance(rule, dict):
+        return rule
+    if rule.get("type") == "PARTIAL":
+        return _partial(rule)
+    return {key: with_callables(value) for key, value in rule.items()}
+
+
+def _partial(condition: Json) -> Callable[[Mapping[str, Any], Mapping[str, Sequence[Mapping[str, Any]]]], bool]:
+    field, name, value = condition["field"], condition["pattern"], condition["value"]
+
+    def holds(event: Mapping[str, Any], partial: Mapping[str, Sequence[Mapping[str, Any]]]) -> bool:
+        if not comparisons_hold(condition.get("expression"), event):
+            return False
+        taken = [each.get(field, 0) for each in partial[name]]
+        current = event.get(field, 0)
+        if condition["op"] == "last_lt":
+            return not taken or bool(current > taken[-1])
+        if condition["op"] == "count_lt":
+            return bool(len(taken) < value)
+        return bool(sum(taken) + current < value)
+
+    return holds
+
+
+def comparisons_hold(expression: str | None, event: Mapping[str, Any]) -> bool:
+    """The oracle's own reading of an expression, so that user code in cases does not lean on the host's."""
+    if expression is None:
+        return True
+    alternatives = [[_parts(each) for each in part.split("&&")] for part in expression.split("||")]
+    if any(field not in event for alternative in alternatives for field, _, _ in alternative):
+        return False
+    return any(
+        all(_OPERATORS[operator](event[field], value) for field, operator, value in alternative)
+        for alternative in alternatives
+    )
+
+
+def _parts(comparison: str) -> tuple[str, str, Any]:
+    field, operator, value = comparison.split()
+    return field, operator, value.strip("'") if value.startswith("'") else float(value)
+
+
+_OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
+    "==": lambda left, right: bool(left == right),
+    "!=": lambda left, right: bool(left != right),
+    "<": lambda left, right: bool(left < right),
+    "<=": lambda left, right: bool(left <= right),
+    ">": lambda left, right: bool(left > right),
+    ">=": lambda left, right: bool(left >= right),
+}
