@@ -100,8 +100,12 @@ class KeyedStream:
 
     def forget(self, placed: Placed) -> None:
         """Drop the partial matches of a rule."""
-        for key in [key for key, states in self.open.items() if placed in states]:
+        for key in self.keys_of(placed):
             self.put(placed, key, Partials())
+
+    def keys_of(self, placed: Placed) -> list[Key]:
+        """Return the keys for which a rule has partial matches."""
+        return [key for key, states in self.open.items() if placed in states]
 
     def put(self, placed: Placed, key: Key, partials: Partials) -> None:
         """Give a rule these partial matches for a key, in the place of those that it has."""
