@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import Any, Literal, TypeAlias
 
 Contiguity: TypeAlias = Literal["STRICT", "SKIP_TILL_NEXT", "SKIP_TILL_ANY"]
@@ -145,3 +146,10 @@ def all_stages(stages: tuple[Stage, ...]) -> Iterator[Stage]:
         yield stage
         if stage.group is not None:
             yield from all_stages(stage.group)
+
+
+def free_name(wanted: str, stages: tuple[Stage, ...]) -> str:
+    """Return a name that no stage has: the wanted one, or that with a number behind it."""
+    taken = {stage.name for stage in all_stages(stages)}
+    names = (wanted if number == 1 else f"{wanted}_{number}" for number in count(1))
+    return next(name for name in names if name not in taken)

@@ -12,20 +12,8 @@ from typing import Any
 from trimtab.cep.checks import MAX_DEPTH, check
 from trimtab.cep.documents import Fields, one_of, shown
 from trimtab.cep.errors import refused
-from trimtab.cep.pattern import (
-    Combined,
-    Condition,
-    Contiguity,
-    Edge,
-    Expr,
-    FunctionCall,
-    Native,
-    Pattern,
-    Quantifier,
-    SkipStrategy,
-    Stage,
-    Window,
-)
+from trimtab.cep.pattern import Contiguity, Edge, Pattern, Quantifier, SkipStrategy, Stage, Window, free_name
+from trimtab.cep.reading_conditions import read_condition
 
 CONTIGUITIES: tuple[Contiguity, ...] = ("STRICT", "SKIP_TILL_NEXT", "SKIP_TILL_ANY")
 EDGES: tuple[Edge, ...] = (*CONTIGUITIES, "NOT_NEXT", "NOT_FOLLOW")
@@ -33,11 +21,10 @@ SKIPS = ("NO_SKIP", "SKIP_TO_NEXT", "SKIP_PAST_LAST_EVENT", "SKIP_TO_FIRST", "SK
 UNITS = {"DAYS": 86_400_000, "HOURS": 3_600_000, "MINUTES": 60_000, "SECONDS": 1000, "MILLISECONDS": 1}
 """Milliseconds of each unit of time."""
 PROPERTIES = ("SINGLE", "LOOPING", "TIMES", "OPTIONAL", "GREEDY")
-CONDITIONS = ("AVIATOR", "CLASS", "GROOVY", "PYTHON", "JS")
 _GRAPH = ("nodes", "edges", "window", "afterMatchStrategy", "version")
-_NODE = ("name", "type", "quantifier", "condition")
-_OTHER_NODE = (*_NODE, "times", "untilCondition", "window", "afterMatchSkipStrategy", "graph")
-_COMPOSITES = {"RichAndCondition": "and", "RichOrCondition": "or", "RichNotCondition": "not"}
+_ROOT = ("name", "type", "quantifier", "condition")
+_NODE = (*_ROOT, "windows")
+_OTHER_NODE = (*_ROOT, "times", "untilCondition", "window", "afterMatchSkipStrategy", "graph")
 
 
 def read_pattern(value: Any, path: str = "$") -> Pattern:
@@ -58,7 +45,7 @@ class _Reader:
     paths: dict[str, str] = field(default_factory=dict)
 
     def pattern(self, value: Any, path: str) -> Pattern:
-        root = Fields(value, path, (*_NODE, *_GRAPH))
+        root = Fields(value, path, (*_ROOT, *_GRAPH))
         one_of(root.get("type", "COMPOSITE"), root.at("type"), ["COMPOSITE"])
         if root.has("quantifier"):
             quantifier = self.quantifier(root, "quantifier")
@@ -82,7 +69,7 @@ class _Reader:
                 raise refused(graph.at("version"), "1, the version of the format", shown(version))
         stages = self.chain(graph, depth)
         if graph.has("window"):
-            stages = (*stages[:-1], stages[-1].within(self.window(graph, "window")))
+            stages = (*stages[:-1], stages[-1].within(self.window(graph.optional("window"), graph.at("window"))))
         return stages
 
     def chain(self, graph: Fields, depth: int) -> tuple[Stage, ...]:
@@ -109,11 +96,13 @@ class _Reader:
         node.get("quantifier", "an object")
         quantifier = self.quantifier(node, "quantifier")
         condition = read_condition(node.optional("condition"), node.at("condition"))
+        windows = self.windows(node) if node.has("windows") else ()
         if not is_group:
-            return Stage(name, condition=condition, quantifier=quantifier)
+            return Stage(name, condition=condition, quantifier=quantifier, windows=windows)
         if node.has("afterMatchStrategy"):
             self.skip(node, "afterMatchStrategy")  # of an inner graph it counts nothing, but must be one
-        return Stage(name, condition=condition, quantifier=quantifier, group=self.graph(node, depth + 1))
+        group = self.graph(node, depth + 1)
+        return Stage(name, condition=condition, quantifier=quantifier, windows=windows, group=group)
 
     def quantifier(self, node: Fields, name: str) -> Quantifier:
         fields = Fields(
@@ -152,8 +141,18 @@ class _Reader:
         window = self.time(times, "windowTime") if times.has("windowTime") else None
         return least, most, window
 
-    def window(self, around: Fields, name: str) -> Window:
-        window = Fields(around.optional(name), around.at(name), ("type", "time"))
+    def windows(self, node: Fields) -> tuple[Window, ...]:
+        """Return the windows of a node itself, which dynamic Flink CEP has no place for but Flink's API has."""
+        path = node.at("windows")
+        found = tuple(
+            self.window(each, f"{path}[{number}]") for number, each in enumerate(node.items("windows", "a list"))
+        )
+        if len({window.type for window in found}) < len(found):
+            raise refused(path, "at most one window of each type", f"{len(found)} windows")
+        return found
+
+    def window(self, value: Any, path: str) -> Window:
+        window = Fields(value, path, ("type", "time"))
         kind = window.one_of("type", ("FIRST_AND_LAST", "PREVIOUS_AND_CURRENT"))
         window.get("time", "an object {unit, size}")
         return Window(self.time(window, "time"), kind)  # type: ignore[arg-type]
@@ -184,7 +183,8 @@ class _OtherReader(_Reader):
         nodes = {node["name"]: node for node in root.items("nodes", "a list of nodes")}
         first = Fields(nodes[stages[0].name], self.paths[stages[0].name], _OTHER_NODE)
         key = "afterMatchSkipStrategy"
-        return Pattern(stages, self.skip(first, key) if first.has(key) else SkipStrategy(), "pattern", self.paths)
+        skip = self.skip(first, key) if first.has(key) else SkipStrategy()
+        return Pattern(stages, skip, free_name("pattern", stages), self.paths)
 
     def node(self, value: Any, path: str, depth: int) -> Stage:
         node = Fields(value, path, _OTHER_NODE)
@@ -213,7 +213,7 @@ class _OtherReader(_Reader):
             quantifier=self.repeated(fields, node, inner),
             group=group,
         )
-        return stage.within(self.window(node, "window")) if node.has("window") else stage
+        return stage.within(self.window(node.optional("window"), node.at("window"))) if node.has("window") else stage
 
 
 def _ordered(graph: Fields, nodes: dict[str, Stage]) -> tuple[Stage, ...]:
@@ -246,40 +246,3 @@ def _ordered(graph: Fields, nodes: dict[str, Stage]) -> tuple[Stage, ...]:
 
 def _with_edge(stage: Stage, edge: Edge) -> Stage:
     return Stage(stage.name, edge, stage.condition, stage.quantifier, stage.windows, stage.group)
-
-
-def read_condition(value: Any, path: str, depth: int = 1) -> Condition | None:
-    """Return the condition of a decoded JSON value; None for null."""
-    if value is None:
-        return None
-    if callable(value):
-        return Native(value)
-    if depth > MAX_DEPTH:
-        raise refused(path, f"at most {MAX_DEPTH} levels of conditions", "more")
-    kind = Fields(value, path, tuple(value) if isinstance(value, dict) else ()).one_of("type", CONDITIONS)
-    if kind == "CLASS":
-        return _class_condition(value, path, depth)
-    if kind in ("AVIATOR", "GROOVY"):
-        return Expr(Fields(value, path, ("type", "expression")).text("expression"), groovy=kind == "GROOVY")
-    fields = Fields(value, path, ("type", "function"))
-    return FunctionCall("PYTHON" if kind == "PYTHON" else "JS", fields.text("function"))
-
-
-def _class_condition(value: Any, path: str, depth: int) -> Condition:
-    known = ("type", "className", "args", "nestedConditions", "subClassName")
-    fields = Fields(value, path, known)
-    name = fields.text("className")
-    how: Any = next((how for ending, how in _COMPOSITES.items() if name.endswith(ending)), None)
-    if how is None:
-        expected = f"a class name that ends in {', '.join(_COMPOSITES)}: Java classes do not run here; use AVIATOR"
-        raise refused(fields.at("className"), expected, repr(name))
-    at = fields.at("nestedConditions")
-    parts = [
-        read_condition(part, f"{at}[{number}]", depth + 1)
-        for number, part in enumerate(fields.items("nestedConditions", "a list of conditions"))
-    ]
-    given = tuple(part for part in parts if part is not None)
-    if not given or len(given) < len(parts) or (how == "not" and len(given) != 1):
-        wanted = "one condition" if how == "not" else "at least one condition, none of them null"
-        raise refused(at, wanted, str(len(given)))
-    return Combined(how, given)
