@@ -491,13 +491,16 @@ class DiscovererContext:
     state: Path
     """The state folder, absolute: never discovered."""
     suffixes: frozenset[str]
-    """Endings of the file names that some script engine runs."""
+    """Endings of the file names that are artifacts: of what some script engine runs, and of rules."""
 
 
 class Discoverer(ABC):
     """Finds artifacts somewhere: a folder, a database, a list on a server."""
 
     name: str
+    alone: bool = False
+    """Whether each of its artifacts stands for itself: one that is refused keeps no other one from being taken. Else
+    what has changed between two scans is taken as a whole or not at all."""
 
     @abstractmethod
     async def scan(self) -> Snapshot:

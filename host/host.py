@@ -102,7 +102,7 @@ class Host:
             await self._deployer.learn()
             self._stream.loaded = self._deployer.book.loaded
             await self._deployer.start(self._discoverers)
-            for name, outage in self._deployer.book.outages.items():
+            for name, outage in self._deployer.book.places.outages.items():
                 self._log.error("a place is out of reach; what it had last is used", where=name, error=outage)
             listen = self._config.listen
             app = create_app(self, token(self._config.state))
@@ -178,7 +178,7 @@ class Host:
 
     async def _watch(self, discoverer: Discoverer) -> None:
         """Deploy whatever changes where a discoverer looks. An outage there changes nothing."""
-        told = self._deployer.book.outages.get(discoverer.name)  # it was out of reach at the start
+        told = self._deployer.book.places.outages.get(discoverer.name)  # it was out of reach at the start
         waits = told is None
         while True:
             try:

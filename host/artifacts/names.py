@@ -8,11 +8,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Literal
 
 MAX_LENGTH = 255
 
 SETTINGS = "settings"
 """Name of the artifact that holds the ``[settings]``; those of discoverer NAME are in ``settings:NAME``."""
+
+RULE = ".rule.json"
+"""What the names of rules end in."""
+
+ArtifactKind = Literal["script", "library", "rule", "settings", "resource"]
+"""What an artifact is, by its name alone."""
 
 _RESOURCE = re.compile(r"resources\.([\w-]+\.[\w-]+)")
 
@@ -23,9 +30,25 @@ IGNORED_FOLDERS = frozenset(
 _STEPS = frozenset(("", ".", ".."))
 
 
+def kind_of(name: str) -> ArtifactKind:
+    """Return what an artifact of this name is."""
+    if name.endswith(RULE):
+        return "rule"
+    if is_settings(name):
+        return "settings"
+    if resource_name(name):
+        return "resource"
+    return "library" if is_library(name) else "script"
+
+
+def is_rule(name: str) -> bool:
+    """Whether the artifact is a pattern rule: a JSON document, which runs beside the scripts."""
+    return name.endswith(RULE)
+
+
 def is_settings(name: str) -> bool:
     """Whether the artifact holds settings."""
-    return name == SETTINGS or name.startswith(f"{SETTINGS}:")
+    return name == SETTINGS or (name.startswith(f"{SETTINGS}:") and not is_rule(name))
 
 
 def resource_name(name: str) -> str | None:
@@ -40,25 +63,35 @@ def artifact_name(resource: str) -> str:
 
 
 def is_script(name: str) -> bool:
-    """Whether the artifact handles events: it is no library, no resource, and no settings."""
-    return not (is_library(name) or is_settings(name) or resource_name(name))
+    """Whether the artifact is a script that handles events: no library, rule, resource or settings."""
+    return kind_of(name) == "script"
+
+
+def is_loaded(name: str) -> bool:
+    """Whether lanes load the artifact: a script or a rule. Libraries come along with them; the rest configures."""
+    return kind_of(name) in ("script", "rule")
 
 
 def is_library(name: str) -> bool:
     """Whether the artifact is only there to be imported: some part of its path begins with ``_`` or ``.``."""
-    return any(part.startswith(("_", ".")) for part in name.split("/"))
+    return not is_rule(name) and _is_hidden(name)
 
 
 def is_ignored(name: str) -> bool:
     """Whether a file or folder of this name is no artifact at all.
 
     These are ``*.test.*``, ``*.d.ts``, folders of packages, caches and version control, and whatever begins with
-    ``..``: Kubernetes keeps the files behind a ConfigMap there, and trimtab its temporary files.
+    ``..``: Kubernetes keeps the files behind a ConfigMap there, and trimtab its temporary files. So is a rule where a
+    script would be a library: nobody imports rules.
     """
-    if name.startswith("..") or "/.." in name or name.endswith(".d.ts"):
+    if name.startswith("..") or "/.." in name or name.endswith(".d.ts") or (is_rule(name) and _is_hidden(name)):
         return True
     *folders, base = name.split("/")
     return ".test." in base or base in IGNORED_FOLDERS or not IGNORED_FOLDERS.isdisjoint(folders)
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(("_", ".")) or "/_" in name or "/." in name
 
 
 def name_problem(name: str) -> str | None:
@@ -75,8 +108,8 @@ def name_problem(name: str) -> str | None:
 
 
 def order(names: Iterable[str]) -> list[str]:
-    """Return the handlers among script names, in the order in which they run: by path name, without libraries."""
-    return sorted(name for name in names if not is_library(name))
+    """Return the handlers among script names, in the order in which they run: by path name, without the rest."""
+    return sorted(filter(is_script, names))
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

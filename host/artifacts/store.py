@@ -238,17 +238,22 @@ class ArtifactStore:
     # --- holds ---
 
     def hold(self, name: str, digest: str | None) -> None:
-        """Ignore these bytes of a name (None: its absence) where it is discovered, until they change.
+        """Hold one name: :meth:`hold_all`."""
+        self.hold_all({name: digest})
+
+    def hold_all(self, digests: Mapping[str, str | None]) -> None:
+        """Ignore these bytes of some names (None: its absence) where they are discovered, until they change.
 
         To be called before the rollback is recorded: a crash in between then leaves nothing that would undo it.
         """
         with self._db.transaction():
-            self._db.write("INSERT OR REPLACE INTO holds VALUES (?, ?)", (name, digest))
+            self._db.write("INSERT OR REPLACE INTO holds VALUES (?, ?)", *digests.items())
 
-    def release(self, name: str) -> None:
-        """Take the bytes of a name again as they are discovered."""
-        with self._db.transaction():
-            self._db.write("DELETE FROM holds WHERE name = ?", (name,))
+    def release(self, *names: str) -> None:
+        """Take the bytes of some names again as they are discovered."""
+        if names:
+            with self._db.transaction():
+                self._db.write("DELETE FROM holds WHERE name = ?", *((name,) for name in names))
 
     def holds(self) -> dict[str, str | None]:
         """Return the hash of the bytes that are ignored (None: absence), by name."""

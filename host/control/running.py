@@ -31,7 +31,7 @@ class RunningStatus:
             "resources": {name: self._resource(name) for name in self._resources()},
             "settings": {name: self._artifact(name) for name in self._names(is_settings)},
             "discoverers": {
-                each.name: {"error": self._masked(self._book.outages.get(each.name))} for each in discoverers
+                each.name: {"error": self._masked(self._book.places.outages.get(each.name))} for each in discoverers
             },
             "lanes": [
                 {"pid": lane.pid, "state": lane.state, "restarts": lane.restarts, "generation": lane.generation}

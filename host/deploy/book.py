@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
-from typing import TypeVar
+from collections import defaultdict
+from collections.abc import Mapping
 
-from trimtab.api import Discoverer, Snapshot
+from trimtab.api import Snapshot
 from trimtab.artifacts.records import Version
 from trimtab.artifacts.store import ArtifactStore
 from trimtab.deploy.changeset import Changes, company_of, digest
+from trimtab.deploy.places import Places, changed_names, names_of
+from trimtab.deploy.running import Running
 from trimtab.engine.engine import LoadedScript
-from trimtab.errors import Fault, OutsideError
-
-Thing = TypeVar("Thing")
+from trimtab.errors import Fault
 
 
 class Book:
-    """Kept in memory, begun anew from the store at each start. Owned by one deployer."""
+    """Kept in memory, begun anew from the store at each start. Owned by one deployer.
+
+    What is asked again with each change costs what has changed, and what was refused, not what there is.
+    """
 
     def __init__(self, store: ArtifactStore) -> None:
         self.generation = store.latest_number()
-        self.active = store.active()
+        self.active = Running(store.active())
+        self.places = Places(self.active)
         self.loaded: dict[str, LoadedScript] = {}
-        """The running scripts."""
+        """What the running scripts, and rules, turned out to be."""
         self.errors: dict[str, Fault] = {}
         """Why newer bytes than the running ones were refused."""
         self.rolled_back = store.rolled_back()
@@ -32,13 +36,9 @@ class Book:
         self.broken: set[str] = set()
         """Running scripts that could not be loaded when the host started: lanes fail their events."""
         self.seen: dict[str, Snapshot] = {}
-        """What each discoverer has seen last."""
-        self.outages: dict[str, str] = {}
-        """Why discoverers cannot see at the moment, by name; what they saw last stays."""
-        self.taken: dict[str, dict[str, Fault]] = {}
-        """By discoverer, the names that it has and another one owns."""
-        self._everything: dict[str, Snapshot] = {}
-        """What each discoverer has seen last, with the names that are not its own."""
+        """What each discoverer has seen when its differences were asked for last."""
+        self._unsettled: defaultdict[str, set[str]] = defaultdict(set)
+        """By discoverer, the names that differed then, or of which others run since."""
         self._store = store
 
     def remember_refusals(self) -> None:
@@ -50,54 +50,16 @@ class Book:
 
     def forget_what_is_not_there(self) -> None:
         """Forget refused artifacts that no discoverer sees any more and that never ran."""
-        there = {name for snapshot in self.seen.values() for name in _names(snapshot)}
-        for name in self.refused.keys() - there - self.active.keys():
+        there = {name for snapshot in self.seen.values() for name in names_of(snapshot)}
+        for name in [name for name in self.refused if name not in there and name not in self.active]:
             del self.refused[name]
             self.errors.pop(name, None)
 
-    def expect(self, discoverers: Iterable[str]) -> None:
-        """Begin with these, in the order in which they own what several of them have."""
-        self._everything = {name: Snapshot({}, {}) for name in discoverers}
-
-    def within_reach(self) -> list[str]:
-        """The discoverers that could see when they looked last."""
-        return [name for name in self._everything if name not in self.outages]
-
-    async def scan(self, discoverer: Discoverer) -> None:
-        """Have a discoverer look, and keep what it sees. Raises :class:`OutsideError`; what it saw last stays."""
-        try:
-            self._everything[discoverer.name] = await discoverer.scan()
-        except OutsideError as error:
-            self.outages[discoverer.name] = str(error)
-            raise
-        self.outages.pop(discoverer.name, None)
-
-    def own(self, discoverer: str) -> Snapshot:
-        """Return what a discoverer has seen, without the names that belong to another one: :attr:`taken` has them."""
-        snapshot = self._everything[discoverer]
-        taken = {
-            name: Fault(
-                "NameTaken", f"expected a name of its own, got {name}, which {owner} has too; rename one of them"
-            )
-            for name in _names(snapshot)
-            if (owner := self._owner(name, discoverer)) != discoverer
-        }
-        self.taken[discoverer] = taken
-        if not taken:
-            return snapshot
-        return Snapshot(_without(snapshot.artifacts, taken), _without(snapshot.refused, taken))
-
-    def _owner(self, name: str, asking: str) -> str:
-        """Who has a name: the discoverer that it runs from, if that has it still, else the first one that has it."""
-        having = [other for other, seen in self._everything.items() if name in seen.artifacts or name in seen.refused]
-        if len(having) < 2:
-            return asking
-        running = self.active.get(name)
-        return running.origin if running is not None and running.origin in having else having[0]
-
     def error(self, name: str) -> Fault | None:
         """Why newer bytes of a name were refused, or those of another place."""
-        return self.errors.get(name) or next((taken[name] for taken in self.taken.values() if name in taken), None)
+        return self.errors.get(name) or next(
+            (taken[name] for taken in self.places.taken.values() if name in taken), None
+        )
 
     def fresh(self, changes: Changes, before: set[str]) -> Changes:
         """Leave out what was refused already. ``before``: all that was refused when the discoverer looked.
@@ -126,24 +88,25 @@ class Book:
 
     def differences(self, discoverer: str, snapshot: Snapshot) -> Changes:
         """What a discoverer sees that does not run, without what a rollback holds back."""
-        self._forget_gone(discoverer, snapshot)
         holds = self._store.holds()
-        mine = {name for name, version in self.active.items() if version.origin == discoverer}
-        held = {name for name in holds if name not in self.active}
         changes: Changes = {}
         running: list[str] = []
-        for name in {*snapshot.artifacts, *mine} - snapshot.refused.keys():
-            content = snapshot.artifacts.get(name)
+        for name in self._to_compare(discoverer, snapshot, holds) - snapshot.refused.keys():
+            content, version = snapshot.artifacts.get(name), self.active.get(name)
+            mine = version is not None and version.origin == discoverer
+            if content is None and not mine:
+                continue
             seen = digest(content)
             if name in holds and holds[name] == seen:
                 continue
-            if name in holds and (name in mine or name in held):
+            if name in holds and (mine or version is None):
                 self._store.release(name)
-            if seen == version_hash(self.active.get(name)):
+            if seen == version_hash(version):
                 self.refused.pop(name, None)
                 running.append(name)
             else:
                 changes[name] = content
+        self._unsettled[discoverer] = set(changes)
         for name in running:
             # An error that came from a library stays as long as the library is refused.
             libraries = self.loaded[name].libraries if name in self.loaded else ()
@@ -151,13 +114,21 @@ class Book:
                 self.errors.pop(name, None)
         return changes
 
-    def _forget_gone(self, discoverer: str, snapshot: Snapshot) -> None:
-        """Forget what was refused, never ran, and is not there any more."""
-        before = self.seen.get(discoverer, Snapshot({}, {}))
-        for name in _names(before) - _names(snapshot) - self.active.keys():
-            self.refused.pop(name, None)
-            self.errors.pop(name, None)
+    def _to_compare(self, discoverer: str, snapshot: Snapshot, holds: Mapping[str, str | None]) -> set[str]:
+        """The names that a discoverer may see otherwise than they run: all others are as they were the last time.
+
+        What was refused, never ran, and is not there any more is forgotten.
+        """
+        before = self.seen.get(discoverer)
         self.seen[discoverer] = snapshot
+        if before is None:
+            return {*snapshot.artifacts, *self.active.from_place(discoverer)}
+        told = self.refused.keys() | self.errors.keys()
+        for name in told:
+            if _has(before, name) and not _has(snapshot, name) and name not in self.active:
+                self.refused.pop(name, None)
+                self.errors.pop(name, None)
+        return changed_names(before, snapshot) | self._unsettled[discoverer] | told | holds.keys()
 
     def take(
         self, generation: int, changes: Changes, versions: Mapping[str, Version], loaded: Mapping[str, LoadedScript]
@@ -166,9 +137,9 @@ class Book:
         self.generation = generation
         for name in changes:
             if name in versions:
-                self.active[name] = versions[name]
+                self.active.enter(versions[name])
             else:
-                self.active.pop(name, None)
+                self.active.leave(name)
                 self.loaded.pop(name, None)
             self.errors.pop(name, None)
             self.refused.pop(name, None)
@@ -178,6 +149,10 @@ class Book:
             self.errors.pop(name, None)
             self.broken.discard(name)
         self.loaded.update(loaded)
+        for discoverer, snapshot in self.seen.items():
+            for name, content in changes.items():
+                settled = snapshot.artifacts.get(name) is content
+                (self._unsettled[discoverer].discard if settled else self._unsettled[discoverer].add)(name)
 
     def refuse(self, faults: Mapping[str, Fault], changes: Changes, not_taken: Mapping[str, Fault]) -> None:
         """Enter that changes were refused, with what could not even be taken."""
@@ -185,12 +160,8 @@ class Book:
         self.refused |= {**not_taken, **{name: digest(content) for name, content in changes.items()}}
 
 
-def _names(snapshot: Snapshot) -> set[str]:
-    return {*snapshot.artifacts, *snapshot.refused}
-
-
-def _without(things: Mapping[str, Thing], names: Container[str]) -> dict[str, Thing]:
-    return {name: thing for name, thing in things.items() if name not in names}
+def _has(snapshot: Snapshot, name: str) -> bool:
+    return name in snapshot.artifacts or name in snapshot.refused
 
 
 def version_hash(version: Version | None) -> str | None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 
-from trimtab.artifacts.names import is_library, is_script, is_settings, resource_name
+from trimtab.artifacts.names import is_library, is_loaded, is_rule, is_settings, resource_name
 from trimtab.artifacts.records import Kind
 from trimtab.engine.engine import LoadedScript
 from trimtab.errors import ChangeRefused, Fault
@@ -25,26 +25,28 @@ def digest(content: bytes | None) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What a change set does: the kind of change by name, and the scripts to load."""
+    """What a change set does: the kind of change by name, and the scripts and rules to load."""
 
     kinds: dict[str, Kind]
     reload: list[str]
 
 
 def effect_of(
-    changes: Changes, active: Iterable[str], loaded: Mapping[str, LoadedScript], broken: Iterable[str] = ()
+    changes: Changes, active: Container[str], loaded: Mapping[str, LoadedScript], broken: Iterable[str] = ()
 ) -> Effect:
-    """Find the scripts that a change set touches: those it holds, and those that use a library that it holds.
+    """Find what a change set touches: the scripts and rules that it holds, and those that use a library that it holds.
 
-    ``broken``: active scripts that cannot be loaded: any library, setting or resource may be what they lack.
+    A rule touches itself alone. A library, or a script, touches no rule that calls it, unless that rule was loaded with
+    it and so has it among its ``libraries``.
+
+    ``broken``: what runs and cannot be loaded: any library, setting or resource may be what it lacks.
     """
-    running = set(active)
-    kinds: dict[str, Kind] = {name: _kind(name, content, running) for name, content in changes.items()}
-    libraries = {name for name in changes if is_library(name)}
-    reload = {name for name, content in changes.items() if content is not None and is_script(name)}
-    using = {name for name, script in loaded.items() if _uses(script, libraries, running)}
-    may_help = any(not is_script(name) for name in changes)
-    for name in using.union(broken if may_help else ()) - changes.keys():
+    kinds: dict[str, Kind] = {name: _kind(name, content, active) for name, content in changes.items()}
+    reload = {name for name, content in changes.items() if content is not None and is_loaded(name)}
+    touched = _using({name for name in changes if is_library(name)}, active, loaded)
+    if any(not is_loaded(name) for name in changes):
+        touched.update(broken)
+    for name in touched - changes.keys():
         reload.add(name)
         kinds[name] = "reloaded"
     return Effect(kinds, sorted(reload))
@@ -54,6 +56,11 @@ def may_help(change: tuple[str, bytes | None]) -> bool:
     """Whether a change of one artifact may make good what was refused elsewhere: it configures, or frees its name."""
     name, content = change
     return content is None or is_settings(name) or resource_name(name) is not None
+
+
+def may_help_each(change: tuple[str, bytes | None]) -> bool:
+    """The same for what stands for itself, such as a rule: it may lack a script or a library as well."""
+    return not is_rule(change[0]) or change[1] is None
 
 
 def explain(changes: Changes, refusal: ChangeRefused) -> dict[str, Fault]:
@@ -73,15 +80,20 @@ def company_of(fault: Fault) -> str | None:
     return fault.file if fault.name == _COMPANY else None
 
 
-def _kind(name: str, content: bytes | None, running: set[str]) -> Kind:
+def _kind(name: str, content: bytes | None, running: Container[str]) -> Kind:
     if content is None:
         return "deleted"
     return "changed" if name in running else "added"
 
 
-def _uses(script: LoadedScript, changed: set[str], running: set[str]) -> bool:
-    """Whether a change of these libraries touches a script; a new one may come before one of the same file name."""
-    if not changed.isdisjoint(script.libraries):
-        return True
-    added = {posixpath.basename(name) for name in changed - running}
-    return any(posixpath.basename(library) in added for library in script.libraries)
+def _using(libraries: set[str], running: Container[str], loaded: Mapping[str, LoadedScript]) -> set[str]:
+    """What a change of these libraries touches; a new one may come before one of the same file name."""
+    if not libraries:
+        return set()
+    added = {posixpath.basename(name) for name in libraries if name not in running}
+    return {
+        name
+        for name, script in loaded.items()
+        if not libraries.isdisjoint(script.libraries)
+        or any(posixpath.basename(library) in added for library in script.libraries)
+    }

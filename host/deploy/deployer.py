@@ -1,67 +1,19 @@
-"""The one road of every change: stage, check, prepare, commit, drain. A rollback is the same road with older bytes."""
+"""Brings the running generation to what is discovered, and back: what belongs together, and what comes again."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from contextlib import suppress
 
 from trimtab.api import Discoverer, Notice
-from trimtab.artifacts.names import artifact_name, is_library, is_script, is_settings
-from trimtab.artifacts.records import Change, Reason, Version
+from trimtab.artifacts.records import Reason, Version
 from trimtab.artifacts.store import ArtifactStore
 from trimtab.deploy.book import Book, version_hash
-from trimtab.deploy.changeset import Changes, Effect, effect_of, explain, may_help
-from trimtab.deploy.plans import Expand, is_file, lenient, resources_of, restore_plan, settings_of, strict
-from trimtab.engine.engine import LoadedScript, Plan
-from trimtab.errors import ChangeRefused, Fault, LaneDied, OutsideError, UsageError
-
-
-class Lanes(Protocol):
-    """The lanes, and the scratch processes, as a deployment needs them."""
-
-    async def check(self, plan: Plan) -> tuple[dict[str, LoadedScript], dict[str, Fault]]:
-        """Load what a plan loads where it can do no harm. Returns what could be loaded, and what could not."""
-
-    async def prepare(self, plan: Plan) -> None:
-        """Build the next generation in every lane. Raises :class:`ChangeRefused`; then no lane has it."""
-
-    async def commit(self, plan: Plan) -> None:
-        """Switch every lane at one cut in the order of the events, and wait until all have switched."""
-
-    def unrestored(self) -> set[str]:
-        """The artifacts that some lane could not restore when it was started anew."""
-
-
-@dataclass(slots=True)
-class _Attempt:
-    """One change set on its way."""
-
-    reason: Reason
-    changes: Changes
-    versions: dict[str, Version]
-    """Of what is changed, and of what is reloaded."""
-    effect: Effect
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    def records(self, faults: Mapping[str, Fault]) -> dict[str, Change]:
-        """What the history keeps of it."""
-        return {
-            name: Change(kind, self.versions[name].seq if name in self.versions else None, faults.get(name))
-            for name, kind in self.effect.kinds.items()
-        }
-
-    @contextmanager
-    def step(self, name: str) -> Any:
-        """Measure one step."""
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = round(time.perf_counter() - started, 6)
+from trimtab.deploy.changeset import Changes, digest, explain, may_help, may_help_each
+from trimtab.deploy.plans import Expand, restore_plan
+from trimtab.deploy.road import Lanes, Road
+from trimtab.errors import ChangeRefused, Fault, OutsideError, UsageError
 
 
 class Deployer:
@@ -82,6 +34,7 @@ class Deployer:
         self._lanes = lanes
         self._expand = expand
         self._notify = notify
+        self._road = Road(store, self.book, lanes, expand, notify)
         self._lock = asyncio.Lock()
 
     # --- start ---
@@ -96,7 +49,7 @@ class Deployer:
             self.book.broken.update(faults)
 
     async def start(self, discoverers: Sequence[Discoverer]) -> None:
-        """Take what the discoverers see as the change set of this start.
+        """Take what the discoverers see as the change set of this start; what stands for itself comes after the rest.
 
         On a very first start, artifacts that are refused are left out alone, and the rest runs. A place that cannot
         be reached now is looked at later. Raises :class:`OutsideError` for one that can never be.
@@ -105,34 +58,38 @@ class Deployer:
             changes: Changes = {}
             origins: dict[str, str] = {}
             unreadable: dict[str, Fault] = {}
+            places = self.book.places
             self.book.remember_refusals()
             refused = set(self.book.refused)
             changes |= self._of_nobody(discoverers)
             await self._look_everywhere(discoverers)
-            for name in self.book.within_reach():
-                snapshot = self.book.own(name)
-                unreadable |= self.book.unreadable(snapshot)
+            for name in places.within_reach():
+                snapshot = places.own(name)
                 found = self.book.differences(name, snapshot)
-                changes |= found
-                origins |= dict.fromkeys(found, name)
+                if not places.alone(name):
+                    unreadable |= self.book.unreadable(snapshot)
+                    changes |= found
+                    origins |= dict.fromkeys(found, name)
             self.book.forget_what_is_not_there()
             if not self.book.generation:
                 await self._first(changes, origins, unreadable)
             elif changes or unreadable:
                 fresh = self.book.fresh(changes, refused) or changes
                 await self._bring("start", changes, fresh, origins, unreadable)
+            for name in filter(places.alone, places.within_reach()):
+                await self._bring_what_differs(name, "start", again=True)
 
     async def _look_everywhere(self, discoverers: Sequence[Discoverer]) -> None:
         """Scan all at once, because a place that does not answer takes its time."""
 
         async def scan(discoverer: Discoverer) -> None:
             try:
-                await self.book.scan(discoverer)
+                await self.book.places.scan(discoverer)
             except OutsideError as error:
                 if not error.retryable:
                     raise
 
-        self.book.expect(discoverer.name for discoverer in discoverers)
+        self.book.places.expect(discoverers)
         await asyncio.gather(*map(scan, discoverers))
 
     def _of_nobody(self, discoverers: Sequence[Discoverer]) -> Changes:
@@ -144,9 +101,9 @@ class Deployer:
         """Commit as much of a change set as can run."""
         self.book.refused |= left_out
         while changes:
-            attempt = self._stage("start", changes, origins)
+            attempt = await self._road.stage("start", changes, origins)
             try:
-                await self._deploy(attempt, left_out)
+                await self._road.deploy(attempt, left_out)
                 return
             except ChangeRefused as refusal:
                 self.book.refuse({}, changes, {})
@@ -154,8 +111,7 @@ class Deployer:
                 left_out |= culprits or explain(changes, refusal)
                 changes = {name: content for name, content in changes.items() if name not in left_out}
         if left_out:
-            attempt = self._stage("start", {}, origins)
-            self._refuse(attempt, left_out)
+            self._road.refuse(self._road.attempt("start", {}, {}), left_out)
 
     # --- changes ---
 
@@ -165,36 +121,53 @@ class Deployer:
         Raises :class:`OutsideError` when it cannot see, and :class:`StateError`; then nothing has changed.
         """
         async with self._lock:  # also while it looks: what a rollback has just replaced must not be taken again
-            await self.book.scan(discoverer)
+            await self.book.places.scan(discoverer)
             before = self.book.generation
             changes = await self._bring_what_differs(discoverer.name)
-            if self.book.generation != before and any(map(may_help, changes.items())):
-                for other in self.book.within_reach():
-                    if other != discoverer.name:
-                        await self._bring_what_differs(other, again=True)
+            if self.book.generation != before:
+                await self._try_elsewhere(discoverer.name, changes)
 
-    async def _bring_what_differs(self, discoverer: str, *, again: bool = False) -> Changes:
+    async def _try_elsewhere(self, discoverer: str, changes: Changes) -> None:
+        """Try again what was refused in other places, where it may be good with what has changed in this one."""
+        for other in self.book.places.within_reach():
+            helps = may_help_each if self.book.places.alone(other) else may_help
+            if other != discoverer and any(map(helps, changes.items())):
+                await self._bring_what_differs(other, again=True)
+
+    async def _bring_what_differs(self, discoverer: str, reason: Reason = "change", *, again: bool = False) -> Changes:
         """Try what a discoverer has seen and what does not run. ``again``: also what was refused before.
 
         Returns all that differed.
         """
-        refused, told = set(self.book.refused), self.book.taken.get(discoverer, {})
-        snapshot = self.book.own(discoverer)
-        self._tell_taken({n: fault for n, fault in self.book.taken[discoverer].items() if told.get(n) != fault})
-        unreadable = {} if again else self.book.unreadable(snapshot)
+        places = self.book.places
+        refused, told = set(self.book.refused), places.taken.get(discoverer, {})
+        snapshot, alone = places.own(discoverer), places.alone(discoverer)
+        self._road.tell_taken({n: fault for n, fault in places.taken[discoverer].items() if told.get(n) != fault})
+        unreadable = {} if again and not alone else self.book.unreadable(snapshot)
         changes = self.book.differences(discoverer, snapshot)
         fresh = changes if again else self.book.fresh(changes, refused)
+        origins = dict.fromkeys(changes, discoverer)
         if fresh or unreadable:
-            await self._bring("change", changes, fresh, dict.fromkeys(changes, discoverer), unreadable)
+            if alone:
+                await self._bring_each(reason, fresh, origins, unreadable)
+            else:
+                await self._bring(reason, changes, fresh, origins, unreadable)
         return changes
 
-    def _tell_taken(self, faults: Mapping[str, Fault]) -> None:
-        """Keep in the history that names of one place belong to another."""
-        if faults:
-            records = self._left_out(faults)
-            number = self._store.record_refused("change", records, {})
-            kinds = {name: record.kind for name, record in records.items()}
-            self._notify("trimtab_change_refused", Notice(number, "change", kinds, dict(faults), {}))
+    async def _bring_each(
+        self, reason: Reason, changes: Changes, origins: Mapping[str, str], unreadable: Mapping[str, Fault]
+    ) -> None:
+        """Commit the changes that can run, and have the others refused, each for its own reason."""
+        attempt = await self._road.stage(reason, changes, origins)
+        faults = await self._road.deploy_each(attempt) if changes else {}
+        news = {name: fault for name, fault in faults.items() if not self._is_known(name, changes[name], fault)}
+        if news or unreadable:
+            self._road.refuse(attempt.only(news), {**news, **unreadable})
+
+    def _is_known(self, name: str, content: bytes | None, fault: Fault) -> bool:
+        """Whether these bytes were refused before, and for the same reason: that need not be told again."""
+        refused = self.book.refused
+        return name in refused and refused[name] == digest(content) and self.book.errors.get(name) == fault
 
     async def _bring(
         self,
@@ -210,15 +183,29 @@ class Deployer:
         """
         if len(fresh) < len(changes) and not unreadable:
             try:
-                await self._deploy(self._stage(reason, changes, origins), {})
+                await self._road.deploy(await self._road.stage(reason, changes, origins), {})
                 return
             except ChangeRefused as refusal:
                 self.book.errors.update((n, f) for n, f in refusal.faults.items() if n in changes and n not in fresh)
         await self._try(reason, fresh, origins, unreadable)
 
+    async def _try(
+        self, reason: Reason, changes: Changes, origins: Mapping[str, str], unreadable: Mapping[str, Fault]
+    ) -> None:
+        """Commit a change set, or have it refused; ``unreadable`` belongs to it and refuses it as a whole."""
+        attempt = await self._road.stage(reason, changes, origins)
+        try:
+            if unreadable:
+                raise ChangeRefused(dict(unreadable))
+            await self._road.deploy(attempt, {})
+        except ChangeRefused as refusal:
+            self._road.refuse(attempt, explain(changes, refusal))
+
     def at_rest(self) -> asyncio.Lock:
         """While it is held, no change is under way: ``async with deployer.at_rest():``."""
         return self._lock
+
+    # --- rollbacks ---
 
     async def rollback(self, name: str, to: str | None, discoverers: Sequence[Discoverer]) -> Notice:
         """Run another version of one artifact; ``to`` None: the one that ran before.
@@ -259,161 +246,34 @@ class Deployer:
     async def _roll_back(self, versions: Mapping[str, Version | None], discoverers: Sequence[Discoverer]) -> Notice:
         contents = {name: None if v is None else self._store.content(v.hash) for name, v in versions.items()}
         staged = {name: version for name, version in versions.items() if version is not None}
-        attempt = self._attempt("rollback", contents, staged)
+        attempt = self._road.attempt("rollback", contents, staged)
         for discoverer in discoverers:
-            if discoverer.name not in {*self.book.seen, *self.book.outages}:  # no host runs
+            if discoverer.name not in {*self.book.seen, *self.book.places.outages}:  # no host runs
                 with suppress(OutsideError):
-                    await self.book.scan(discoverer)
-                    self.book.seen[discoverer.name] = self.book.own(discoverer.name)
+                    await self.book.places.scan(discoverer)
+                    self.book.seen[discoverer.name] = self.book.places.own(discoverer.name)
         # Held back before anything is recorded: a crash must not let the bad bytes in the folder come back.
         held = self._store.holds()
-        for name in versions:
-            self._store.hold(name, self.book.lying(name))
+        self._store.hold_all({name: self.book.lying(name) for name in versions})
         try:
-            notice = await self._deploy(attempt, {})
+            notice = await self._road.deploy(attempt, {})
         except ChangeRefused as refusal:
-            for name in versions:
-                self._store.release(name)
-                if name in held:
-                    self._store.hold(name, held[name])
-            self._refuse(attempt, refusal.faults)
+            self._store.release(*versions)
+            self._store.hold_all({name: held[name] for name in versions if name in held})
+            self._road.refuse(attempt, refusal.faults)
             raise
         self.book.rolled_back.update(versions)
-        for name, content in contents.items():
-            if await _restore(name, content, discoverers, self._origin(name, staged)):
-                self._store.release(name)
+        restored = [
+            name
+            for name, content in contents.items()
+            if await _restore(name, content, discoverers, self._origin(name, staged))
+        ]
+        self._store.release(*restored)
         self._notify("trimtab_rolled_back", notice)
         return notice
 
     def _origin(self, name: str, staged: Mapping[str, Version]) -> str | None:
         return staged[name].origin if name in staged else self._store.versions(name)[-1].origin
-
-    async def _try(
-        self, reason: Reason, changes: Changes, origins: Mapping[str, str], unreadable: Mapping[str, Fault]
-    ) -> None:
-        """Commit a change set, or have it refused; ``unreadable`` belongs to it and refuses it as a whole."""
-        attempt = self._stage(reason, changes, origins)
-        try:
-            if unreadable:
-                raise ChangeRefused(dict(unreadable))
-            await self._deploy(attempt, {})
-        except ChangeRefused as refusal:
-            self._refuse(attempt, explain(changes, refusal))
-
-    # --- the road ---
-
-    def _stage(self, reason: Reason, changes: Changes, origins: Mapping[str, str]) -> _Attempt:
-        staged: dict[str, Version] = {}
-        for origin in set(origins.values()):
-            contents = {n: c for n, c in changes.items() if c is not None and origins[n] == origin}
-            staged |= self._store.stage_all(contents, origin)
-        return self._attempt(reason, changes, staged)
-
-    def _attempt(self, reason: Reason, changes: Changes, staged: Mapping[str, Version]) -> _Attempt:
-        effect = effect_of(changes, self.book.active, self.book.loaded, filter(is_script, self._broken()))
-        reloaded = {name: self.book.active[name] for name, kind in effect.kinds.items() if kind == "reloaded"}
-        return _Attempt(reason, changes, {**staged, **reloaded}, effect)
-
-    async def _deploy(self, attempt: _Attempt, left_out: Mapping[str, Fault]) -> Notice:
-        """Check, prepare, commit. Raises :class:`ChangeRefused`; then everything is as before."""
-        loaded, plan = await self._check(attempt)
-        with attempt.step("prepare"):
-            try:
-                await self._prepare(plan)
-            except LaneDied as error:
-                raise _died(attempt, error) from error
-        with attempt.step("commit"):
-            records = attempt.records({}) | self._left_out(left_out)
-            self._store.record_committed(attempt.reason, records, attempt.seconds)
-            self.book.take(plan.generation, attempt.changes, attempt.versions, loaded)
-            await self._lanes.commit(plan)
-        self.book.errors.update(left_out)
-        notice = Notice(plan.generation, attempt.reason, attempt.effect.kinds, dict(left_out), attempt.seconds)
-        self._notify("trimtab_generation_committed", notice)
-        return notice
-
-    async def _prepare(self, plan: Plan) -> None:
-        try:
-            await self._lanes.prepare(plan)
-        except LaneDied:
-            if plan.reload:
-                raise
-            await self._lanes.prepare(plan)  # it loads nothing that a lane could have died of
-
-    async def _check(self, attempt: _Attempt) -> tuple[dict[str, LoadedScript], Plan]:
-        plan = self._plan(attempt)
-        with attempt.step("check"):
-            if not plan.reload and not plan.resources:
-                return {}, plan
-            libraries = [name for name in self.book.active if is_library(name) and name not in attempt.changes]
-            reloaded = [name for name in plan.reload if name not in attempt.changes]
-            there = {name: self._store.content(self.book.active[name].hash) for name in [*libraries, *reloaded]}
-            candidate = Plan(
-                generation=plan.generation,
-                upserts={**there, **plan.upserts},
-                deletes=[],
-                reload=plan.reload,
-                settings=settings_of(self._configured(attempt.changes), lenient(self._expand)),
-                resources=resources_of(self._configured(attempt.changes), lenient(self._expand)),
-                probes=plan.probes,
-            )
-            try:
-                loaded, faults = await self._lanes.check(candidate)
-            except LaneDied as error:
-                raise _died(attempt, error) from error
-        still_broken = faults.keys() & (self._broken() - attempt.changes.keys())
-        if faults.keys() - still_broken:
-            raise ChangeRefused({name: fault for name, fault in faults.items() if name not in still_broken})
-        for name in still_broken & attempt.effect.kinds.keys():
-            del attempt.effect.kinds[name]
-            plan.reload.remove(name)
-        return loaded, plan
-
-    def _broken(self) -> set[str]:
-        """What runs in name only: what could not be loaded at the start, and what some lane could not restore."""
-        return self.book.broken | self._lanes.unrestored()
-
-    def _plan(self, attempt: _Attempt) -> Plan:
-        """Raises :class:`ChangeRefused` for a part of the configuration that cannot be expanded."""
-        changes, expand = attempt.changes, strict(self._expand)
-        resources = resources_of(changes, expand)
-        # At a start only what was refused before: the rest may come up later than the host.
-        probed = {
-            name: options
-            for name, options in resources.items()
-            if attempt.reason != "start" or artifact_name(name) in self.book.refused
-        }
-        return Plan(
-            generation=self._store.next_number(),
-            upserts={n: c for n, c in changes.items() if c is not None and is_file(n)},
-            deletes=[n for n, c in changes.items() if c is None and is_file(n)],
-            reload=attempt.effect.reload,
-            settings=settings_of(self._configured(changes), expand) if any(map(is_settings, changes)) else None,
-            resources=resources,
-            probes=sorted(name for name, options in probed.items() if options is not None),
-            keeps_state=attempt.reason == "rollback",
-        )
-
-    def _configured(self, changes: Changes) -> Changes:
-        """The settings and resources that there are with a change set."""
-        running = {name: self._store.content(v.hash) for name, v in self.book.active.items() if not is_file(name)}
-        return {**running, **{name: content for name, content in changes.items() if not is_file(name)}}
-
-    def _refuse(self, attempt: _Attempt, faults: Mapping[str, Fault]) -> None:
-        others = {name: fault for name, fault in faults.items() if name not in attempt.effect.kinds}
-        records = attempt.records(faults) | self._left_out(others)
-        number = self._store.record_refused(attempt.reason, records, attempt.seconds)
-        self.book.refuse(faults, attempt.changes, others)
-        kinds = {name: record.kind for name, record in records.items()}
-        self._notify("trimtab_change_refused", Notice(number, attempt.reason, kinds, faults, attempt.seconds))
-
-    def _left_out(self, faults: Mapping[str, Fault]) -> dict[str, Change]:
-        """What the history keeps of artifacts that were not staged."""
-        return {n: Change("changed" if n in self.book.active else "added", None, fault) for n, fault in faults.items()}
-
-
-def _died(attempt: _Attempt, error: LaneDied) -> ChangeRefused:
-    return ChangeRefused({name: Fault("LaneDied", str(error), name) for name in attempt.effect.kinds})
 
 
 async def _restore(name: str, content: bytes | None, discoverers: Iterable[Discoverer], origin: str | None) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from trimtab.artifacts.names import SETTINGS, is_script, is_settings, resource_name
+from trimtab.artifacts.names import SETTINGS, is_loaded, is_settings, kind_of, resource_name
 from trimtab.artifacts.store import ArtifactStore
 from trimtab.engine.engine import Plan
 from trimtab.errors import ChangeRefused, ConfigurationError, Fault
@@ -23,20 +23,20 @@ def restore_plan(store: ArtifactStore, generation: int, expand: Expand) -> Plan:
     """Return the plan that brings an empty engine to a committed generation; 0: the one without artifacts."""
     versions = store.generation_set(generation) if generation else {}
     contents = {name: store.content(version.hash) for name, version in versions.items()}
-    scripts = {name: content for name, content in contents.items() if is_file(name)}
+    files = {name: content for name, content in contents.items() if is_file(name)}
     return Plan(
         generation=generation,
-        upserts=scripts,
+        upserts=files,
         deletes=[],
-        reload=[name for name in sorted(scripts) if is_script(name)],
+        reload=sorted(filter(is_loaded, files)),
         settings=settings_of(contents, lenient(expand)),
         resources=resources_of(contents, lenient(expand)),
     )
 
 
 def is_file(name: str) -> bool:
-    """Whether an artifact is a script or a library."""
-    return not is_settings(name) and resource_name(name) is None
+    """Whether an artifact is a script, a library or a rule."""
+    return kind_of(name) not in ("settings", "resource")
 
 
 def settings_of(contents: Mapping[str, bytes | None], expand: Expand) -> Tree:

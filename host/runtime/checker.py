@@ -22,7 +22,8 @@ Checked = tuple[dict[str, LoadedScript], dict[str, Fault]]
 async def check(start: Callable[[], Awaitable[Worker]], plan: Plan) -> Checked:
     """Load what a plan loads, in a process of its own. Returns what could be loaded, and what could not.
 
-    A process that dies over several scripts does not say which one it was: then each gets a process of its own.
+    A process that dies over several scripts does not say which one it was: then each half of them gets a process of its
+    own, and so on.
     """
     if plan.probes:
         silent = await _probe(start, plan)
@@ -37,13 +38,21 @@ async def check(start: Callable[[], Awaitable[Worker]], plan: Plan) -> Checked:
     if len(plan.reload) == 1:
         name = plan.reload[0]
         return {}, {name: msgspec.structs.replace(checked, file=name)}
+    middle = len(plan.reload) // 2
     loaded: dict[str, LoadedScript] = {}
     faults: dict[str, Fault] = {}
-    for name in plan.reload:
-        one_loaded, one_fault = await check(start, msgspec.structs.replace(plan, reload=[name]))
-        loaded |= one_loaded
-        faults |= one_fault
+    for half in (plan.reload[:middle], plan.reload[middle:]):
+        half_loaded, half_faults = await check(start, _part(plan, half))
+        loaded |= half_loaded
+        faults |= half_faults
     return loaded, faults
+
+
+def _part(plan: Plan, reload: list[str]) -> Plan:
+    """The plan with some of its candidates alone, and the libraries."""
+    others = set(plan.reload).difference(reload)
+    upserts = {name: content for name, content in plan.upserts.items() if name not in others}
+    return msgspec.structs.replace(plan, reload=reload, upserts=upserts)
 
 
 async def _probe(start: Callable[[], Awaitable[Worker]], plan: Plan) -> dict[str, Fault]:

@@ -103,7 +103,7 @@ class _Look:
             folder = waiting.pop()
             self._folders.add(folder.path)
             for entry in self._entries(folder):
-                if not is_ignored(entry.name):
+                if not is_ignored(folder.prefix + entry.name):
                     below = self._meet(entry, folder)
                     if below is not None:
                         waiting.append(below)

@@ -196,13 +196,13 @@ def test_a_place_out_of_reach_keeps_the_last_good_and_says_so(drive: Callable[[D
         host.center.outage = OutsideError("center: refused", retryable=True)
         with pytest.raises(OutsideError):
             await host.offer(host.center)
-        assert host.deployer.book.outages == {"discoverers.center": "center: refused"}
+        assert host.deployer.book.places.outages == {"discoverers.center": "center: refused"}
         again = await host.start()
-        assert again.book.outages == {"discoverers.center": "center: refused"}
+        assert again.book.places.outages == {"discoverers.center": "center: refused"}
         assert "settings:center" in again.book.active
         host.center.outage = None
         await host.offer(host.center)
-        assert again.book.outages == {}
+        assert again.book.places.outages == {}
         assert again.book.generation == 1
 
     drive(test)
