@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Literal, NoReturn, Protocol, TypeVar, overload
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, TypeVar, overload
 
 from trimtab.bindings.http import Http
 from trimtab.bindings.mongo import Mongo
 from trimtab.bindings.redis import RedisResources
 from trimtab.bindings.sql import Sql
+
+if TYPE_CHECKING:
+    from trimtab.cep.builder import PatternBuilder
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -38,6 +41,10 @@ class Context(Protocol):
     @property
     def generation(self) -> int:
         """Number of the generation that handles the event."""
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """The ``parameters`` of the rule that the script is called for; none where it is called for no rule."""
 
     @property
     def script(self) -> str:
@@ -187,6 +194,22 @@ class TimerSetter(Protocol):
         """Cancel a timer; return whether there was one."""
 
 
+class Patterns:
+    """Where patterns begin. A script with a variable ``pattern`` gets the matches of that in ``handle(match, ctx)``::
+
+    pattern = pattern.begin("low").where("fuel < 10").next("lower").where("fuel < last('low').fuel").within("1h")
+    """
+
+    def begin(self, stage: str | PatternBuilder, *, name: str | None = None) -> PatternBuilder:
+        """Begin a pattern. ``stage``: the name of its first stage, or a group: a pattern of its own; ``name``: of that.
+
+        What stages may be is said with the methods of what this returns. Raises ``RuleError``.
+        """
+        from trimtab.cep.builder import pattern  # with what most scripts do not need
+
+        return pattern.begin(stage, name=name)
+
+
 class _Unbound:
     """Stands for a name that only the host can give."""
 
@@ -210,6 +233,8 @@ def _unbound(name: str) -> Any:
 http: Http = _unbound("http")
 log: Log = _unbound("log")
 mongo: Mongo = _unbound("mongo")
+pattern = Patterns()
+begin = pattern.begin
 redis: RedisResources = _unbound("redis")
 settings: Settings = _unbound("settings")
 sql: Sql = _unbound("sql")

@@ -5,9 +5,10 @@ Pure: no processes, sockets or files. :class:`Matcher` runs one rule; the runtim
 
 from __future__ import annotations
 
+from trimtab.cep.builder import PatternBuilder, begin, pattern
 from trimtab.cep.errors import RuleError
 from trimtab.cep.matcher import Match, Matcher
 from trimtab.cep.pattern import Pattern
 from trimtab.cep.rule import Rule, read_rule
 
-__all__ = ["Match", "Matcher", "Pattern", "Rule", "RuleError", "read_rule"]
+__all__ = ["Match", "Matcher", "Pattern", "PatternBuilder", "Rule", "RuleError", "begin", "pattern", "read_rule"]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time as clock
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
 from trimtab.cep.bindings import as_key, of_key
+from trimtab.cep.builder import PatternBuilder
 from trimtab.cep.conditions import Conditions, Functions
 from trimtab.cep.pattern import Pattern
 from trimtab.cep.placed import Placed, place
@@ -17,6 +18,9 @@ from trimtab.cep.runs import by_stage
 from trimtab.cep.snapshot import StoredPartials, load, store
 from trimtab.cep.stream import Incoming, KeyedStream, Result
 from trimtab.engine.batch import read_path
+
+RuleLike: TypeAlias = Mapping[str, Any] | str | bytes | Pattern | PatternBuilder
+"""A rule's document or its pattern alone: decoded JSON, its text, or a pattern that was built."""
 
 
 class Match(msgspec.Struct, frozen=True):
@@ -47,7 +51,7 @@ class Snapshot(msgspec.Struct, frozen=True):
 class Matcher:
     """Looks for the matches of one rule.
 
-    ``rule``: a decoded JSON object, its text, or a :class:`Pattern`; a pattern alone or a whole rule document.
+    ``rule``: see :data:`RuleLike`.
     ``timestamp``: dotted path of the time in events, in ms. ``key``: dotted path of the key; matches are looked for in
     the events of each key by itself; None: in all events together (or by the rule's own ``key``).
     ``time``: "event": events wait until :meth:`advance` says that the watermark has reached them, and are taken in the
@@ -60,7 +64,7 @@ class Matcher:
 
     def __init__(
         self,
-        rule: Mapping[str, Any] | str | bytes | Pattern,
+        rule: RuleLike,
         timestamp: str = "ts",
         key: str | None = None,
         time: Literal["event", "arrival"] = "event",
@@ -127,7 +131,7 @@ class Matcher:
     def restore(
         cls,
         snapshot: bytes,
-        rule: Mapping[str, Any] | str | bytes | Pattern,
+        rule: RuleLike,
         timestamp: str = "ts",
         key: str | None = None,
         time: Literal["event", "arrival"] = "event",

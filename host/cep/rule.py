@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from trimtab.cep.builder import PatternBuilder
 from trimtab.cep.checks import check
 from trimtab.cep.documents import Fields, decode, shown
 from trimtab.cep.errors import refused
@@ -87,18 +88,20 @@ class Rule:
 
 
 def read_rule(rule: Any, name: str = "rule") -> Rule:
-    """Return the rule of a document, of a bare pattern, or of the JSON text of either.
+    """Return the rule of a document, of a bare pattern, of the JSON text of either, or of a pattern that was built.
 
     ``name``: its id where the document has none. Raises :class:`RuleError` naming the path in the JSON.
     """
+    if isinstance(rule, PatternBuilder):
+        rule = rule.build()
     if isinstance(rule, Pattern):
         check(rule)
-        return Rule(name, rule, _target(DEFAULT_TARGET, "function"))
+        return Rule(name, rule, read_target(DEFAULT_TARGET, "function"))
     value = decode(rule, "$") if isinstance(rule, str | bytes) else rule
     if not isinstance(value, dict):
         raise refused("$", "a rule: an object", shown(value))
     if not any(mark in value for mark in _MARKS):
-        return Rule(name, read_pattern(value), _target(DEFAULT_TARGET, "function"))
+        return Rule(name, read_pattern(value), read_target(DEFAULT_TARGET, "function"))
     return _document(Fields(value, "$", FIELDS), name)
 
 
@@ -107,7 +110,7 @@ def _document(fields: Fields, name: str) -> Rule:
     function = fields.optional("function") or ""
     if not isinstance(function, str):
         raise refused(fields.at("function"), "a string", shown(function))
-    target = _target(function or DEFAULT_TARGET, fields.at("function"))
+    target = read_target(function or DEFAULT_TARGET, fields.at("function"))
     if kind == "udf" and target.kind != "call":
         raise refused(fields.at("function"), "the function of a script, as rule_type is udf", shown(function))
     return Rule(
@@ -140,6 +143,8 @@ def _id(fields: Fields, name: str) -> str:
 
 def _pattern(fields: Fields) -> Pattern:
     value = fields.get("pattern", "a pattern")
+    if isinstance(value, PatternBuilder):
+        return value.build()
     if isinstance(value, Pattern):
         check(value)
         return value
@@ -166,10 +171,10 @@ def _texts(fields: Fields, name: str) -> tuple[str, ...]:
 
 
 def _optional_target(fields: Fields, name: str) -> Target | None:
-    return _target(fields.text(name), fields.at(name)) if fields.has(name) else None
+    return read_target(fields.text(name), fields.at(name)) if fields.has(name) else None
 
 
-def _target(text: str, path: str) -> Target:
+def read_target(text: str, path: str) -> Target:
     if text.startswith("emit:") and len(text) > len("emit:"):
         return Target("emit", text.removeprefix("emit:"))
     if _FUNCTION.fullmatch(text):
