@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ANYWHERE",
+    "INTERNAL",
     "Binding",
     "CallError",
     "Caller",
@@ -245,6 +246,10 @@ class SourceKind(Generic[Options]):
     """Whether a source with these options ends by itself."""
 
 
+INTERNAL = "internal"
+"""The type of the sources whose events are what rules find."""
+
+
 # --- sinks -------------------------------------------------------------------------------------------------
 
 
@@ -305,6 +310,9 @@ class ScriptInstance(ABC):
     """The script starts with empty state when it takes the place of another version."""
     migrates: bool = False
     """The script turns the state that another version has left into its own: :meth:`migrate`."""
+    pattern: Any = None
+    """The pattern that the script looks for, as :func:`trimtab.cep.read_rule` takes it, and one of the handlers is for
+    matches; None: it looks for none."""
 
     @abstractmethod
     def open(self) -> None:
@@ -340,6 +348,18 @@ class ScriptInstance(ABC):
         Returns the values that take their place, or why there are none. Only where :attr:`migrates` is true.
         """
         raise NotImplementedError
+
+    def function(self, name: str) -> int:
+        """Return the number of the handler that is a function of the script, for what rules find; :meth:`process`
+        then calls it. Raises ``LookupError`` saying which functions there are.
+        """
+        raise LookupError(f"scripts of this language have no functions for rules such as {name}")
+
+    def ask(self, function: str, event: Any, partial: Mapping[str, list[Any]]) -> bool:  # noqa: ARG002
+        """Call a function of the script as a condition: with an event, and with the events that each stage of a partial
+        match has taken. Raises :class:`ScriptError`, and ``LookupError`` where there is no such function.
+        """
+        raise LookupError(f"scripts of this language have no conditions such as {function}")
 
     @abstractmethod
     def settings_changed(self) -> None:

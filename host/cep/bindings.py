@@ -13,6 +13,7 @@ Key = Any
 """A key as it can be looked up: a string, an integer or None as it is; other JSON values as a tuple of their text."""
 _CACHED = 10_000
 _WILDCARDS = ("*", "?")
+_INTEGER = compile_pattern(r"-?[0-9]{1,18}")
 
 
 def as_key(value: Any) -> Key:
@@ -36,9 +37,7 @@ def exact_keys(bindings: Sequence[str]) -> list[Key] | None:
     if not bindings or any(mark in binding for binding in bindings for mark in _WILDCARDS):
         return None
     keys: list[Key] = list(bindings)
-    for binding in bindings:
-        if binding.removeprefix("-").isascii() and binding.removeprefix("-").isdigit():
-            keys.append(int(binding))
+    keys.extend(int(binding) for binding in bindings if _INTEGER.fullmatch(binding))
     return list(dict.fromkeys(keys))
 
 

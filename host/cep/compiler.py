@@ -36,7 +36,7 @@ def compile_pattern(pattern: Pattern) -> Automaton:
 
 
 class _Compiler:
-    """Builds one automaton. ``_chain`` and ``_at`` are the stage in hand; ``_group`` is the innermost group around it."""
+    """Builds one automaton. ``_chain`` and ``_at`` are the stage in hand, ``_group`` the innermost group around it."""
 
     def __init__(self, pattern: Pattern) -> None:
         self._pattern = pattern

@@ -31,6 +31,8 @@ class Placed:
     timeouts: int = 0
     late: int = 0
     overflows: int = 0
+    told: tuple[int, ...] = ()
+    """What the runner has told of these counts last."""
     keys: list[Key] | None = field(init=False)
     """The keys that it is bound to, where these are given exactly."""
     is_bound: Callable[[Key], bool] | None = field(init=False)

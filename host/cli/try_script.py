@@ -15,7 +15,7 @@ from trimtab.api import CodecError, DiscovererContext
 from trimtab.artifacts.names import SETTINGS, artifact_name, is_library, nearest
 from trimtab.cli.output import print_line
 from trimtab.config import Config, SourceConfig, expand, load
-from trimtab.engine.batch import Batch, SourceSpec
+from trimtab.engine.batch import Batch
 from trimtab.engine.calls import Call
 from trimtab.engine.engine import Engine, LoadedScript, Plan
 from trimtab.engine.resources import Resources
@@ -24,6 +24,7 @@ from trimtab.engine.script import LogEntry, Script, ScriptHost
 from trimtab.engine.state import StateStore
 from trimtab.errors import ChangeRefused, Fault, UsageError
 from trimtab.plugin_manager import Plugins
+from trimtab.runtime.stream import source_specs
 from trimtab.runtime.work import END_OF_TIME, tick
 from trimtab.runtime.worker import wall_clock
 from trimtab.sandbox.limits import SignalLimits
@@ -166,8 +167,7 @@ def _engine(
         state=StateStore(config.state_value),
         tasks=EventLoopTasks(),
     )
-    specs = {name: SourceSpec(source.key, source.timestamp) for name, source in config.sources.items()}
-    return Engine(plugins.script_engines(), host, specs, wall_clock)
+    return Engine(plugins.script_engines(), host, source_specs(config), wall_clock)
 
 
 def _read_script(path: Path, config: Config) -> Script:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import copy
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from itertools import accumulate
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -17,6 +18,8 @@ class SourceSpec(msgspec.Struct, frozen=True):
 
     key: str | None = None
     timestamp: str | None = None
+    internal: bool = False
+    """Its events are matches of rules. They have the keys and times of these."""
 
 
 class Batch(msgspec.Struct, tag=True):
@@ -44,6 +47,10 @@ class Batch(msgspec.Struct, tag=True):
     """How far event time has come since the last batch, by source, in ms: timers up to there are due."""
     timers: bool = False
     """The records are :class:`DueTimer` of dead letters: ``only`` handles them again."""
+    matches: bool = False
+    """The records are :class:`CalledMatch` of dead letters: ``only`` handles them again."""
+    rekeyed: str | None = None
+    """For rules with this key of their own alone: their events have come here by it."""
 
     def positions_of(self, lines: Sequence[bytes]) -> list[int]:
         """Return the position of each record. ``lines``: the records."""
@@ -58,6 +65,10 @@ class Batch(msgspec.Struct, tag=True):
 
 LATEST = 1 << 53
 """What lies beyond is no time, in ms: the integers that JavaScript can hold end there."""
+
+
+EventKind = Literal["event", "timer", "match"]
+"""What a handler gets: an event of a source, a timer of its own, or what a rule has found."""
 
 
 class InvalidRecordsError(ValueError):
@@ -78,6 +89,8 @@ class Events:
     Raises :class:`InvalidRecordsError` when a record is not valid JSON.
     """
 
+    kind: EventKind = "event"
+
     def __init__(self, batch: Batch, spec: SourceSpec, *, decoded: bool) -> None:
         self.batch = batch
         self.source = batch.source
@@ -87,6 +100,7 @@ class Events:
         self._positions: Sequence[int] | None = batch.positions
         self._objects: list[Any] | None = None
         self._handed_out = False
+        self._parameters: Mapping[str, Any] = {}
         self.has_event_time = spec.timestamp is not None
         self.keys: list[Any] | None = None
         """The key of each event (None where it lacks one), or None for an unkeyed source."""
@@ -145,6 +159,16 @@ class Events:
     def timestamp(self, index: int) -> int:
         """Event time in ms, where the source has one and the event carries it; else when the event arrived."""
         return self.batch.arrival if self.timestamps is None else self.timestamps[index]
+
+    def parameters(self, index: int) -> Mapping[str, Any]:  # noqa: ARG002 - matches have those of their rules
+        """The parameters of the rule that an event is handled for; none where it is handled for no rule."""
+        return self._parameters
+
+    def with_parameters(self, parameters: Mapping[str, Any]) -> Events:
+        """Return the same events as they are handled for a rule."""
+        same = copy.copy(self)
+        same._parameters = parameters  # noqa: SLF001 - it is one of these
+        return same
 
     def position(self, index: int) -> int:
         """Where the event stood in its partition."""
@@ -208,6 +232,8 @@ def _is_time(value: Any) -> bool:
 
 class TimerEvents(Events):
     """Timers of one script, source and kind of time that are due, as its ``on_timer`` handles them: like events."""
+
+    kind: EventKind = "timer"
 
     def __init__(self, batch: Batch, due: Sequence[DueTimer]) -> None:
         self._due = due

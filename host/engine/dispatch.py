@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -11,8 +11,10 @@ import msgspec
 from trimtab.engine.batch import Batch, Events, InvalidRecordsError, SourceSpec, TimerEvents
 from trimtab.engine.breaker import OUTSIDE
 from trimtab.engine.flights import Flight, Flights
+from trimtab.engine.matching import Matching
 from trimtab.engine.pending import Pending
 from trimtab.engine.result import BatchResult
+from trimtab.engine.rules import Rules
 from trimtab.engine.run import HandlerRun, ScriptState
 from trimtab.engine.script import ScriptHost
 from trimtab.engine.state import TIMER, DueTimer, StateRow
@@ -31,10 +33,16 @@ class Entering(Protocol):
 
 
 class Dispatcher:
-    """Hands the events of batches to handlers. ``active``: the running scripts, by name; they change from outside."""
+    """Hands the events of batches to handlers and rules.
 
-    def __init__(self, host: ScriptHost, sources: Mapping[str, SourceSpec], active: Mapping[str, Active]) -> None:
-        self._host, self._sources, self._active = host, sources, active
+    ``active``: the running scripts, by name; they and the rules change from outside.
+    """
+
+    def __init__(
+        self, host: ScriptHost, sources: Mapping[str, SourceSpec], active: Mapping[str, Active], rules: Rules
+    ) -> None:
+        self._host, self._sources, self._active, self._rules = host, sources, active, rules
+        self._matching = Matching(host, sources, rules, active, self._handle_internal)
         self._state = host.state
         self._steps: dict[str, list[Step]] = {}
         self._flights = Flights(host.tasks)
@@ -69,15 +77,20 @@ class Dispatcher:
             pending = self._pending.popleft()
             result = pending.result()
             result.calls = self._host.resources.counted()
-            result.next_due = 0 if self._is_due() else self._state.next_due()
+            result.next_due = 0 if self._is_due() else _earliest(self._state.next_due(), self._rules.next_alarm)
             result.breakers = self._host.breakers.not_closed()
-            result.awaits_watermark = any(map(self._state.awaits, self._sources))
+            result.awaits_watermark = self._rules.awaits_watermark or any(map(self._state.awaits, self._sources))
+            if not self._rules.empty:
+                result.holds = self._rules.holds
+                result.rules, result.late = self._rules.take_counts(), self._rules.take_late()
             yield pending.batch, result
 
     def submit(self, batch: Batch, entering: Entering | None) -> None:
         """See ``Engine.submit``."""
         if batch.timers:
             self._run_timers(self._active, batch, entering)
+        elif batch.matches:
+            self._run_matches(self._active, batch, entering)
         else:
             self._run_batch(self._steps_of(batch), batch, entering)
 
@@ -85,6 +98,9 @@ class Dispatcher:
         """Hand a batch to one script that need not be one of the running ones."""
         if batch.timers:
             self._run_timers({active.script.name: active}, batch, None)
+            return
+        if batch.matches:
+            self._run_matches({active.script.name: active}, batch, None)
             return
         self._run_batch([step for step in steps_of(active) if step.concerns(batch.source)], batch, None)
 
@@ -99,7 +115,12 @@ class Dispatcher:
             elif active is not None:
                 events = TimerEvents(batch, [due])
                 fault = Fault("TypeError", "expected a function that handles timers, got none", due.script)
-                pending.failed.append(failed_event(events, 0, active.script, fault, timer=True, tries=1))
+                pending.failed.append(failed_event(events, 0, active.script, fault, tries=1))
+
+    def _run_matches(self, scripts: Mapping[str, Active], batch: Batch, entering: Entering | None) -> None:
+        """Handle matches of dead letters again."""
+        self._pending.append(pending := Pending(batch))
+        self._matching.hand_again(pending, scripts, self._hand(entering))
 
     def _run_batch(self, steps: Sequence[Step], batch: Batch, entering: Entering | None) -> None:
         self._pending.append(pending := Pending(batch))
@@ -109,18 +130,43 @@ class Dispatcher:
             self._handle(pending, steps, entering)
         self._watermarks.update(batch.watermarks)
         if batch.only is None and not (batch.isolated and batch.count):
+            if not self._rules.empty:
+                self._matching.advance(pending, self._watermarks, self._hand(entering))
             self._fire(pending, self._active, self._state.take_due(self._watermarks), entering)
+        if not self._rules.empty:
+            self._matching.settle(pending)
 
     def _handle(self, pending: Pending, steps: Sequence[Step], entering: Entering | None) -> None:
-        events = self._events(pending, decoded=any(s.where is not None or s.active.instance.decodes for s in steps))
+        batch = pending.batch
+        matched = batch.only is None and not self._rules.empty
+        if batch.rekeyed is not None:
+            steps = []
+        decoded = matched or any(s.where is not None or s.active.instance.decodes for s in steps)
+        events = self._events(pending, decoded=decoded)
         if events is None:
             return
         pending.max_timestamp = events.max_timestamp
+        self._hand_out(pending, steps, events, entering)
+        if matched:
+            pending.latest = None if events.timestamps is None else max(events.timestamps)
+            self._matching.feed(pending, events, self._hand(entering))
+
+    def _handle_internal(self, pending: Pending, events: Events) -> None:
+        """Hand what rules have found, as events of an internal source, to its handlers."""
+        self._hand_out(pending, self._steps_for(events.source), events, None)
+
+    def _hand_out(self, pending: Pending, steps: Sequence[Step], events: Events, entering: Entering | None) -> None:
         # Every filter looks at the events before any handler can change them.
         selections = [step.select(events) for step in steps]
         for step, selection in zip(steps, selections, strict=True):
             if selection:
                 self._run(pending, step, events, selection, entering)
+
+    def _hand(self, entering: Entering | None) -> Callable[[Pending, Step, Events, Sequence[int]], None]:
+        def hand(pending: Pending, step: Step, events: Events, selection: Sequence[int]) -> None:
+            self._run(pending, step, events, selection, entering)
+
+        return hand
 
     def _events(self, pending: Pending, *, decoded: bool) -> Events | None:
         batch = pending.batch
@@ -277,19 +323,24 @@ class Dispatcher:
     # --- steps ---
 
     def _steps_of(self, batch: Batch) -> Sequence[Step]:
-        steps = self._steps.get(batch.source)
-        if steps is None:
-            steps = self._steps[batch.source] = [
-                step
-                for name in sorted(self._active)
-                for step in steps_of(self._active[name])
-                if step.concerns(batch.source)
-            ]
+        steps = self._steps_for(batch.source)
         if batch.only is None and not batch.skip:
             return steps
         return [
             s for s in steps if batch.only in (None, s.active.script.name) and s.active.script.name not in batch.skip
         ]
+
+    def _steps_for(self, source: str) -> Sequence[Step]:
+        steps = self._steps.get(source)
+        if steps is None:
+            steps = self._steps[source] = [
+                step for name in sorted(self._active) for step in steps_of(self._active[name]) if step.concerns(source)
+            ]
+        return steps
+
+
+def _earliest(*times: int | None) -> int | None:
+    return min((time for time in times if time is not None), default=None)
 
 
 def _groups(due: Sequence[DueTimer], *, alone: bool) -> Iterator[list[DueTimer]]:

@@ -11,15 +11,21 @@ from typing import Any
 
 import msgspec
 
-from trimtab.api import ScriptEngine
-from trimtab.artifacts.names import is_library, nearest
-from trimtab.engine.batch import Batch, SourceSpec
+from trimtab.api import ScriptEngine, ScriptInstance
+from trimtab.artifacts.names import is_library, is_rule, nearest
+from trimtab.cep.pattern import Partial
+from trimtab.cep.rule import Rule, Target
+from trimtab.engine.batch import Batch, Events, SourceSpec
 from trimtab.engine.broken import BrokenInstance
 from trimtab.engine.dispatch import Dispatcher, Entering
 from trimtab.engine.result import BatchResult
+from trimtab.engine.rule_loading import RuleLoader, pattern_version
+from trimtab.engine.rule_versions import Compiled
+from trimtab.engine.rules import Rules
 from trimtab.engine.script import HandlerSpec, Script, ScriptHost
 from trimtab.engine.state import StateRow, cleared
 from trimtab.engine.steps import Active, mentions_state
+from trimtab.engine.udf import BoundKeys, UdfInstance
 from trimtab.errors import ChangeRefused, Fault, ScriptError
 from trimtab.expressions import Expression, ExpressionError, compile_expression
 
@@ -53,6 +59,8 @@ class LoadedScript(msgspec.Struct, frozen=True):
     """It may use ``state`` or ``timer``."""
     discards_state: bool = False
     """It starts with empty state in the place of another version."""
+    key: str | None = None
+    """Of a rule: dotted path of its own key, where it has one."""
 
 
 @dataclass(slots=True)
@@ -62,6 +70,7 @@ class _Candidate:
     plan: Plan
     files: dict[str, bytes]
     loaded: dict[str, Active]
+    rules: dict[str, Compiled]
 
 
 class Engine:
@@ -84,7 +93,9 @@ class Engine:
         self._now = now
         self._files: dict[str, bytes] = {}
         self._active: dict[str, Active] = {}
-        self._dispatcher = Dispatcher(host, sources, self._active)
+        self._loader = RuleLoader(sources, host.sinks, now, self._ask_script)
+        self._rules = Rules(sources, self._loader.compile)
+        self._dispatcher = Dispatcher(host, sources, self._active, self._rules)
         self._candidate: _Candidate | None = None
         self._retired: deque[Active] = deque()
 
@@ -95,8 +106,9 @@ class Engine:
         resources = self._host.resources
         unmade = resources.prepare(plan.resources, made=False) | resources.check(plan.probes, self._host.limits)
         with self._prepared(plan):
-            loaded, faults = self._load_all(plan, self._next_files(plan))
-        return {name: _describe(active) for name, active in loaded.items()}, unmade | faults
+            loaded, rules, faults = self._load_all(plan, self._next_files(plan))
+        described = {name: _describe(active) for name, active in loaded.items()}
+        return described | {name: _describe_rule(rule) for name, rule in rules.items()}, unmade | faults
 
     def prepare(self, plan: Plan) -> None:
         """Build the new instances beside the running ones and open them.
@@ -109,13 +121,14 @@ class Engine:
             self._host.resources.abort()
             raise ChangeRefused(faults)
         with self._prepared(plan):
-            loaded, faults = self._load_all(plan, files)
+            loaded, rules, faults = self._load_all(plan, files)
+            faults |= self._check_calls(plan, loaded, rules)
             if not faults:
                 faults = self._open_all(loaded)
                 self._retired.extend(active for name, active in loaded.items() if faults and name not in faults)
         if faults:
             raise ChangeRefused(faults)
-        self._candidate = _Candidate(plan, files, loaded)
+        self._candidate = _Candidate(plan, files, loaded, rules)
 
     @property
     def waits_for_flights(self) -> bool:
@@ -148,6 +161,7 @@ class Engine:
             self._host.state.watch_timers(name)
             self._host.breakers.forget(name)
         self._active.update(candidate.loaded)
+        changes += self._rules.commit(self._changed_rules(candidate), self._gone_rules(candidate))
         self._files, self.generation = candidate.files, plan.generation
         self._host.resources.commit()
         self._dispatcher.forget_steps()
@@ -171,6 +185,7 @@ class Engine:
         broken: Mapping[str, Fault] = MappingProxyType({}),
         entering: Callable[[str], None] = lambda _name: None,
         versions: Mapping[str, str] = MappingProxyType({}),
+        clocks: Mapping[str, int] = MappingProxyType({}),
     ) -> tuple[dict[str, Fault], list[StateRow]]:
         """Prepare and commit what was committed before, in a process that starts anew.
 
@@ -179,23 +194,26 @@ class Engine:
         state.
 
         ``broken``: scripts that are not even tried, with their faults. ``entering`` is told the name of each that is.
-        ``versions``: see :meth:`commit`.
+        ``versions``: see :meth:`commit`. ``clocks``: how far event time had come, by source.
         """
         files = self._next_files(plan)
         unmade = self._host.resources.prepare(plan.resources)
         loaded: dict[str, Active] = {}
+        rules: dict[str, Compiled] = {}
         faults = {name: fault for name, fault in broken.items() if name in plan.reload}
+        self._rules.streams.clocks.update(clocks)
         with self._prepared(plan):
             for name in sorted(set(plan.reload) - faults.keys()):
                 entering(name)
                 try:
-                    loaded[name] = self._load(Script.of(name, files[name]), files)
-                    loaded[name].instance.open()
+                    if self._load_one(name, files, loaded, rules) is not None:
+                        loaded[name].instance.open()
                 except ScriptError as error:
                     faults[name] = error.fault
         for name, fault in faults.items():
-            loaded[name] = _broken(Script.of(name, files[name]), fault, loaded.get(name))
-        self._candidate = _Candidate(plan, files, loaded)
+            if not is_rule(name):
+                loaded[name] = _broken(Script.of(name, files[name]), fault, loaded.get(name))
+        self._candidate = _Candidate(plan, files, loaded, rules)
         changes = self.commit(versions)
         return faults | unmade, changes
 
@@ -295,15 +313,34 @@ class Engine:
             files.pop(name, None)
         return files
 
-    def _load_all(self, plan: Plan, files: dict[str, bytes]) -> tuple[dict[str, Active], dict[str, Fault]]:
+    def _load_all(
+        self, plan: Plan, files: dict[str, bytes]
+    ) -> tuple[dict[str, Active], dict[str, Compiled], dict[str, Fault]]:
         loaded: dict[str, Active] = {}
+        rules: dict[str, Compiled] = {}
         faults: dict[str, Fault] = {}
         for name in sorted(plan.reload):
             try:
-                loaded[name] = self._load(Script.of(name, files[name]), files)
+                self._load_one(name, files, loaded, rules)
             except ScriptError as error:
                 faults[name] = error.fault
-        return loaded, faults
+        return loaded, rules, faults
+
+    def _load_one(
+        self, name: str, files: Mapping[str, bytes], loaded: dict[str, Active], rules: dict[str, Compiled]
+    ) -> Active | None:
+        """Load a script or a rule. Returns what is to be opened, or None: it is a rule with a pattern."""
+        if not is_rule(name):
+            active = loaded[name] = self._load(Script.of(name, files[name]), files)
+            if active.instance.pattern is not None:
+                rules[f"{name}#pattern"] = self._pattern_of(active)
+            return active
+        rule = self._loader.read(name, files[name])
+        if rule.pattern is not None:
+            rules[name] = self._loader.compile(name, files[name])
+            return None
+        active = loaded[name] = self._udf(Script.of(name, files[name]), rule)
+        return active
 
     def _load(self, script: Script, files: Mapping[str, bytes]) -> Active:
         suffix = "." + script.name.rpartition(".")[2]
@@ -330,6 +367,85 @@ class Engine:
         except ExpressionError as error:
             raise ScriptError(Fault("ExpressionError", f"where = {spec.where!r}: {error}", script.name)) from error
 
+    # --- rules ---
+
+    def _pattern_of(self, active: Active) -> Compiled:
+        """Return the pattern that a script looks for itself."""
+        script, spec = active.script, next(spec for spec in active.instance.handlers if spec.match)
+        target = Target("call", script.name, spec.name)
+        compiled = self._loader.of_script(script.name, active.instance.pattern, target, spec.source, script.version)
+        if compiled.rule.pattern is not None:
+            compiled.version = pattern_version(compiled.rule.pattern, script.version)
+        return compiled
+
+    def _udf(self, script: Script, rule: Rule) -> Active:
+        """Return what stands for a rule without pattern."""
+        instance = UdfInstance(rule, lambda: self._instance(rule.target.name))
+        sources = self._sources if rule.source is None else [rule.source]
+        key = rule.key or next((spec.key for name, spec in self._sources.items() if name in sources), None)
+        return Active(script, instance, (BoundKeys(rule.binding_keys, key), None), stateful=True)
+
+    def _instance(self, script: str) -> ScriptInstance:
+        if script not in self._active:
+            raise LookupError(f"no script {script} runs")
+        return self._active[script].instance
+
+    def _ask_script(self, script: str, function: str, event: Any, partial: Partial) -> bool:
+        return self._instance(script).ask(function, event, partial)
+
+    def _check_calls(self, plan: Plan, loaded: Mapping[str, Active], rules: Mapping[str, Compiled]) -> dict[str, Fault]:
+        """Find what rules call and is not there: with a rule that is new, or a script that changes or goes."""
+        faults: dict[str, Fault] = {}
+        for name, compiled in rules.items():
+            if (missing := self._missing(compiled, plan, loaded)) is not None:
+                faults[name] = Fault("RuleError", missing, name)
+            elif (problem := self._rules.versions.problem(name, compiled)) is not None:
+                faults[name] = Fault("RuleError", problem, name)
+        changed = {name for name in (*loaded, *plan.deletes) if not is_rule(name)}
+        for script in changed:
+            for name in self._rules.versions.callers(script):
+                running = self._rules.versions.running[name].compiled
+                if name in rules or name in plan.deletes or name.startswith(f"{script}#"):
+                    continue
+                if (missing := self._missing(running, plan, loaded)) is not None:
+                    faults[script] = Fault("RuleError", f"the rule {name} calls it: {missing}", script)
+        return faults
+
+    def _missing(self, compiled: Compiled, plan: Plan, loaded: Mapping[str, Active]) -> str | None:
+        for target in compiled.calls:
+            active = loaded.get(target.name) or self._active.get(target.name)
+            if active is None or target.name in plan.deletes:
+                return f"expected a function {target}, got no script {target.name}; add it first"
+            try:
+                active.instance.function(target.function)
+            except LookupError as error:
+                return f"expected a function {target}: {error}"
+        return None
+
+    def _changed_rules(self, candidate: _Candidate) -> dict[str, Compiled]:
+        """Leave out patterns of scripts that are what they were: they keep what they have found so far."""
+        running = self._rules.versions.running
+        return {
+            name: compiled
+            for name, compiled in candidate.rules.items()
+            if name not in running or running[name].compiled.version != compiled.version
+        }
+
+    def _gone_rules(self, candidate: _Candidate) -> list[str]:
+        scripts = [f"{name}#pattern" for name in (*candidate.loaded, *candidate.plan.deletes)]
+        gone = [name for name in scripts if name in self._rules.versions.running and name not in candidate.rules]
+        return [*filter(is_rule, candidate.plan.deletes), *gone]
+
+    def load_state(self, rows: Sequence[StateRow]) -> None:
+        """Take rows that were stored, before the scripts and rules that they belong to are restored."""
+        self._host.state.load(self._rules.versions.restore(rows))
+
+    def hold(self, batch: Batch) -> None:
+        """Take events again that wait for their event time; they were handled before, and their rules wait for them."""
+        events = Events(batch, self._sources[batch.source], decoded=True)
+        for _found in self._rules.feed(events, batch.rekeyed, again=True):
+            raise AssertionError("nothing is found while event time stands still")
+
     def _open_all(self, loaded: Mapping[str, Active]) -> dict[str, Fault]:
         """Open the instances. Returns the faults of those that cannot be opened."""
         faults: dict[str, Fault] = {}
@@ -339,6 +455,12 @@ class Engine:
             except ScriptError as error:
                 faults[name] = error.fault
         return faults
+
+
+def _describe_rule(compiled: Compiled) -> LoadedScript:
+    rule = compiled.rule
+    handler = HandlerSpec("match", source=rule.source, match=True)
+    return LoadedScript(compiled.version, [handler], list(rule.libs), stateful=True, key=rule.key)
 
 
 def _describe(active: Active) -> LoadedScript:

@@ -17,6 +17,7 @@ class Pending:
     def __init__(self, batch: Batch) -> None:
         self.batch = batch
         self.max_timestamp: int | None = None
+        self.latest: int | None = None
         self.failed: list[FailedEvent] = []
         self.flying = 0
         self._groups: dict[int, tuple[Events, list[HandlerRun]]] = {}
@@ -37,6 +38,10 @@ class Pending:
         """Take note of what is different in the state."""
         self._changes.extend(rows)
 
+    def emit(self, run: HandlerRun) -> None:
+        """Take what was emitted in no script's name."""
+        self._groups[id(run.events)][1].append(run)
+
     def add(self, step: Step, run: HandlerRun, handled: int, tries: int = 1) -> None:
         """Take what a handler has recorded for ``handled`` events."""
         script = step.active.script
@@ -49,10 +54,11 @@ class Pending:
         count.samples += run.samples
         for index in sorted(run.faults):
             fault = run.faults[index]
-            timer = step.spec.timer
-            self.failed.append(failed_event(run.events, index, script, fault, timer=timer, tries=tries))
+            self.failed.append(failed_event(run.events, index, script, fault, tries=tries))
 
     def result(self) -> BatchResult:
         """Return what came out of it."""
         emitted = merge(*(runs for _events, runs in self._groups.values()))
-        return BatchResult(emitted, self.failed, self._scripts, self.max_timestamp, changes=self._changes)
+        return BatchResult(
+            emitted, self.failed, self._scripts, self.max_timestamp, changes=self._changes, latest=self.latest
+        )

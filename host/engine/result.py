@@ -8,7 +8,9 @@ from operator import itemgetter
 
 import msgspec
 
+from trimtab.engine.batch import EventKind
 from trimtab.engine.calls import CallCount
+from trimtab.engine.rules import RuleCount
 from trimtab.engine.run import Emitted, HandlerRun
 from trimtab.engine.state import StateRow
 from trimtab.errors import Fault
@@ -35,8 +37,8 @@ class FailedEvent(msgspec.Struct, frozen=True):
     script: str | None
     version: str | None
     fault: Fault
-    timer: bool = False
-    """It is a :class:`DueTimer`."""
+    kind: EventKind = "event"
+    """A timer is a :class:`DueTimer`, a match a :class:`CalledMatch`."""
     tries: int = 1
 
 
@@ -65,6 +67,14 @@ class BatchResult(msgspec.Struct):
     """When a timer of processing time, or an expiry, is due next, in ms; 0: at once."""
     awaits_watermark: bool = False
     """Whether timers wait for event time."""
+    holds: bool = False
+    """Whether rules hold events until their event time has come."""
+    latest: int | None = None
+    """The highest time of an event of the batch, ms: also where that is when it came."""
+    rules: dict[str, RuleCount] = {}
+    """What rules have done, by name."""
+    late: dict[str, int] = {}
+    """Events that came too late for rules, by source."""
     breakers: dict[str, str] = {}
     """The circuit breakers that are not closed, by script or resource, with their state."""
 

@@ -66,6 +66,8 @@ class HandlerSpec(msgspec.Struct, frozen=True):
     """It waits: :meth:`ScriptInstance.start` begins with an event, and others go on meanwhile."""
     timer: bool = False
     """It handles timers, not events."""
+    match: bool = False
+    """It handles matches of patterns, not events."""
 
 
 class LogEntry(msgspec.Struct, frozen=True):

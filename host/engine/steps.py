@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import msgspec
 
@@ -13,7 +14,6 @@ from trimtab.engine.batch import INVALID, Batch, Events
 from trimtab.engine.result import NO_KEY, FailedEvent
 from trimtab.engine.script import HandlerSpec, Script
 from trimtab.errors import Fault
-from trimtab.expressions import Expression
 
 _NAMED = re.compile(rb"(?:(?<![\w.])|\btrimtab\.)(?:state|timer)\b")
 """Where a text mentions what it would import from ``trimtab`` to keep state."""
@@ -24,13 +24,20 @@ _PART = re.compile(rb"[.\]]\s*(?:state|timer)\b")
 """Where it imports all of ``trimtab`` under some name, and then takes these of something."""
 
 
+class Where(Protocol):
+    """Chooses events: an expression, as a rule."""
+
+    def test(self, event: Any, /) -> bool:
+        """Tell of one event whether it is chosen."""
+
+
 @dataclass(frozen=True, slots=True)
 class Active:
     """A script that is loaded. ``stateful``: it may use ``state`` or ``timer``, as far as its text tells."""
 
     script: Script
     instance: ScriptInstance
-    filters: tuple[Expression | None, ...]
+    filters: tuple[Where | None, ...]
     stateful: bool = False
 
     @property
@@ -50,7 +57,7 @@ class Step:
 
     active: Active
     handler: int
-    where: Expression | None
+    where: Where | None
 
     @property
     def spec(self) -> HandlerSpec:
@@ -59,7 +66,7 @@ class Step:
 
     def concerns(self, source: str) -> bool:
         """Whether the handler gets the events of a source."""
-        return not self.spec.timer and self.spec.source in (None, source)
+        return not (self.spec.timer or self.spec.match) and self.spec.source in (None, source)
 
     def select(self, events: Events) -> Sequence[int]:
         """Return the indexes of the events that the handler gets."""
@@ -79,7 +86,7 @@ def mentions_state(texts: Iterable[bytes]) -> bool:
     return any(_NAMED.search(text) or (_WHOLE.search(text) and _PART.search(text)) for text in texts)
 
 
-def failed_event(events: Events, index: int, script: Script, fault: Fault, *, timer: bool, tries: int) -> FailedEvent:
+def failed_event(events: Events, index: int, script: Script, fault: Fault, *, tries: int) -> FailedEvent:
     """Return what is kept of an event that a script failed on."""
     return FailedEvent(
         payload=events.payload(index),
@@ -89,7 +96,7 @@ def failed_event(events: Events, index: int, script: Script, fault: Fault, *, ti
         script=script.name,
         version=script.version,
         fault=fault,
-        timer=timer,
+        kind=events.kind,
         tries=tries,
     )
 

@@ -199,6 +199,11 @@ class CheckpointStore:
             yield [StateRow(*row) for row in found]
             last = found[-1][:3]
 
+    def rows_of(self, script: str) -> Sequence[StateRow]:
+        """Return all rows under the name of a script, in the order of keys and names."""
+        found = self._db.rows("SELECT * FROM state WHERE script = ? ORDER BY key, name", script)
+        return [StateRow(*row) for row in found]
+
     def state_of(self, key: str, script: str | None = None) -> Sequence[StateRow]:
         """Return the rows of a key (its JSON text), of one script or of all, in the order of scripts and names."""
         return [StateRow(*row) for row in self._db.rows(_STATE_OF, key, script)]

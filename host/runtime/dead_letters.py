@@ -20,7 +20,7 @@ FILE_NAME = "dead-letters.db"
 MAX_INTEGER = (1 << 63) - 1
 """The largest integer that SQLite can hold."""
 
-Kind = Literal["handler", "codec", "sink", "timer"]
+Kind = Literal["handler", "codec", "sink", "timer", "match"]
 Number = Annotated[int, msgspec.Meta(ge=0, le=MAX_INTEGER)]
 
 _SCHEMA = """

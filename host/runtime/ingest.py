@@ -32,6 +32,8 @@ class SourceStatus(msgspec.Struct):
     handled: int = 0
     lag: int = 0
     rejected: int = 0
+    late: int = 0
+    """Events that came when the watermark had passed them, too late for rules in event time."""
     watermark: int | None = None
     state: str = "waiting"
     error: str | None = None
@@ -58,6 +60,8 @@ class Ingest(SourceContext):
     ) -> None:
         self.name, self.folder, self.codec, self.partition = name, folder, codec, partition
         self.watermark = Watermark(int(lateness * 1000))
+        self.late = 0
+        """Events that came too late for rules."""
         self._counts = SourceStatus()
         self._source: Source | None = None
         self._router = router
@@ -125,6 +129,7 @@ class Ingest(SourceContext):
         counts = self._counts
         counts.lag = counts.received - counts.handled
         counts.watermark = self.watermark.value
+        counts.late = self.late
         counts.position = self._source.position() if self._source else None
         return counts
 

@@ -67,7 +67,7 @@ class _Lane:
         self._send_logs()
         self._close_retired()
 
-    def _handle(self, message: wire.ToLane) -> None:
+    def _handle(self, message: wire.ToLane) -> None:  # noqa: C901 - one line a message
         match message:
             case Batch():
                 self._process(message)
@@ -82,9 +82,11 @@ class _Lane:
                     self._wait_for_flights()
                 self._channel.send(wire.Committed(generation, {}, self._engine.commit()))
             case wire.State(rows):
-                self._host.state.load(rows)
-            case wire.Restore(plan, broken, versions):
-                faults, changes = self._engine.restore(plan, broken, self._enter, versions)
+                self._engine.load_state(rows)
+            case wire.Hold(batch):
+                self._engine.hold(batch)
+            case wire.Restore(plan, broken, versions, clocks):
+                faults, changes = self._engine.restore(plan, broken, self._enter, versions, clocks)
                 self._channel.send(wire.Committed(plan.generation, faults, changes))
             case wire.Abort():
                 self._engine.abort()

@@ -97,4 +97,5 @@ class Replayer:
             positions=[letter.position],
             only=letter.script,
             timers=letter.kind == "timer",
+            matches=letter.kind == "match",
         )

@@ -30,6 +30,8 @@ class Router:
         self.generation = generation
         self.in_one_lane: frozenset[str] = frozenset()
         """Sources without key whose events keep state: all of it belongs to the key null, so to one lane."""
+        self.rekeyed: dict[str, frozenset[str]] = {}
+        """By source: the keys that rules have for its events and the source has not."""
         self.positions: dict[str, Position] = {}
         """How far each source has come: up to there everything is in the queues."""
         self._lanes = lanes
@@ -102,6 +104,13 @@ class Router:
         else:
             for index, share in self._shares(part, key):
                 self._put(self._lanes[index], share, delivery)
+        for path in self.rekeyed.get(part.source, ()):
+            for index, share in self._shares(part, path):
+                self._put(self._lanes[index], msgspec.structs.replace(share, rekeyed=path), delivery)
+
+    def next_id(self) -> int:
+        """Return an id for a batch that no other has."""
+        return next(self._ids)
 
     def resubmit(self, batch: Batch, key: object, version: tuple[str, bytes] | None) -> asyncio.Future[Fault | None]:
         """Bring one event of the dead letters to the lane of its key. Becomes the fault it fails with, or None."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from trimtab.engine.calls import CallCount
 from trimtab.engine.result import ScriptCount
+from trimtab.engine.rules import RuleCount
 
 RECENT = 2048
 """Samples from which the percentiles are taken."""
@@ -36,6 +37,27 @@ class ScriptStats:
             return 0.0
         ordered = sorted(self.samples)
         return round(ordered[min(int(len(ordered) * share), len(ordered) - 1)] / 1000, 1)
+
+
+@dataclass(slots=True)
+class RuleStats:
+    """Counts of one rule since the start of the host."""
+
+    matches: int = 0
+    timeouts: int = 0
+    condition_errors: int = 0
+    stopped: int = 0
+    """How often it had too many partial matches for a key."""
+    last_error: str | None = None
+    """Why a condition could not work with an event, the last time."""
+
+    def add(self, count: RuleCount) -> None:
+        """Count one batch."""
+        self.matches += count.matches
+        self.timeouts += count.timeouts
+        self.condition_errors += count.condition_errors
+        self.stopped += count.stopped
+        self.last_error = count.last_error or self.last_error
 
 
 class CallStats:

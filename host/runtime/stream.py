@@ -13,11 +13,12 @@ import msgspec
 import structlog
 from msgspec.structs import replace
 
-from trimtab.api import Reach, SinkContext, SinkError, Source
+from trimtab.api import INTERNAL, Reach, SinkContext, SinkError, Source
 from trimtab.config import Config, SourceConfig
-from trimtab.engine.batch import Batch, SourceSpec, event_id
+from trimtab.engine.batch import Batch, EventKind, SourceSpec, event_id
 from trimtab.engine.engine import LoadedScript, Plan
 from trimtab.engine.result import NO_KEY, BatchResult, FailedEvent, Lines
+from trimtab.engine.rule_versions import EVERYWHERE
 from trimtab.engine.script import LogEntry, Script
 from trimtab.engine.state import DueTimer, StateRow, Timer
 from trimtab.errors import ChangeRefused, Fault, LaneDied, StateError
@@ -31,8 +32,9 @@ from trimtab.runtime.ingest import Ingest
 from trimtab.runtime.processes import NurseryProcess, Worker
 from trimtab.runtime.router import Router
 from trimtab.runtime.sinks import SinkWriter
-from trimtab.runtime.stats import CallStats, ScriptStats
+from trimtab.runtime.stats import CallStats, RuleStats, ScriptStats
 from trimtab.runtime.supervisor import Lane
+from trimtab.runtime.waiting import WAITING, Stored, distribute
 from trimtab.runtime.wire import Setup
 from trimtab.runtime.work import END_OF_TIME, Work
 
@@ -65,8 +67,9 @@ class Stream:
         rolled_back: Collection[str],
         confinement: Confinement,
     ) -> None:
-        specs = {name: SourceSpec(source.key, source.timestamp) for name, source in config.sources.items()}
+        specs = source_specs(config)
         self.stats: dict[str, ScriptStats] = {}
+        self.rules: dict[str, RuleStats] = {}
         self.calls = CallStats()
         self.loaded: Mapping[str, LoadedScript] = {}
         """The running scripts, by name: the deployer's own book, once there is one."""
@@ -94,6 +97,9 @@ class Stream:
             for name, s in config.sources.items()
         }
         self._resume(durable.checkpoint)
+        stored = Stored(durable.checkpoints.rows_of(WAITING))
+        waiting = [lane.waiting for lane in self.lanes]
+        self.lanes[0].changes.add(distribute(stored, specs, waiting, self.router.index_of, self.router.next_id))
         self._rolled_back = rolled_back
         self._confinement = confinement
         self._sources = {name: _create(source, self.ingests[name]) for name, source in config.sources.items()}
@@ -269,8 +275,20 @@ class Stream:
             for handler in script.handlers
             if not handler.timer
         }
+        self.router.rekeyed = self._rekeyed()
         unkeyed = (name for name, spec in self._setup.sources.items() if spec.key is None)
         self.router.in_one_lane = frozenset(n for n in unkeyed if None in sources or n in sources)
+
+    def _rekeyed(self) -> dict[str, frozenset[str]]:
+        """Return by which keys of their own rules want the events of each source."""
+        wanted: dict[str, set[str]] = {}
+        for script in self.loaded.values():
+            if script.key is None:
+                continue
+            for name, spec in self._setup.sources.items():
+                if script.key != spec.key and script.handlers[0].source in (None, name) and not spec.internal:
+                    wanted.setdefault(name, set()).add(script.key)
+        return {name: frozenset(keys) for name, keys in wanted.items()}
 
     def unrestored(self) -> set[str]:
         """See :class:`trimtab.deploy.deployer.Lanes`."""
@@ -317,8 +335,13 @@ class Stream:
         """See :class:`LaneOwner`."""
         chunks = self._durable.checkpoints.rows()
         while (chunk := await asyncio.to_thread(next, chunks, None)) is not None:
-            if rows := [row for row in chunk if self.router.index_of(msgspec.json.decode(row.key)) == lane]:
+            if rows := [row for row in chunk if self._belongs(row, lane)]:
                 yield rows
+
+    def _belongs(self, row: StateRow, lane: int) -> bool:
+        if row.script in (EVERYWHERE, WAITING):
+            return row.script == EVERYWHERE
+        return self.router.index_of(msgspec.json.decode(row.key)) == lane
 
     def state_versions(self) -> Mapping[str, str]:
         """See :class:`LaneOwner`."""
@@ -338,6 +361,10 @@ class Stream:
         """See :class:`LaneOwner`."""
         for sink, lines in result.emitted.items():
             await self.sinks[sink].write(lines)
+        for name, rule in result.rules.items():
+            self.rules.setdefault(name, RuleStats()).add(rule)
+        for name, late in result.late.items():
+            self.ingests[name].late += late
         for name, count in result.scripts.items():
             self.stats.setdefault(name, ScriptStats()).add(count)
         self.calls.add(result.calls)
@@ -465,6 +492,14 @@ class Stream:
         )
 
 
+def source_specs(config: Config) -> dict[str, SourceSpec]:
+    """Return what lanes must know of the sources of a configuration, by name."""
+    return {
+        name: SourceSpec(source.key, source.timestamp, internal=source.kind.name == INTERNAL)
+        for name, source in config.sources.items()
+    }
+
+
 def _create(source: SourceConfig, ingest: Ingest) -> Source:
     created: Source = source.kind.create(source.options, ingest)
     return created
@@ -473,10 +508,10 @@ def _create(source: SourceConfig, ingest: Ingest) -> Source:
 def _letter(work: Work, failed: FailedEvent) -> DeadLetter:
     is_invalid = failed.script is None and failed.fault.name == "CodecError"
     return DeadLetter(
-        kind="timer" if failed.timer else "codec" if is_invalid else "handler",
+        kind="codec" if is_invalid else "handler" if failed.kind == "event" else failed.kind,
         payload=failed.payload,
-        source=_timer(failed).source if failed.timer else work.batch.source,
-        partition="" if failed.timer else work.batch.partition,
+        source=_timer(failed).source if failed.kind == "timer" else work.batch.source,
+        partition=work.batch.partition if failed.kind == "event" else "",
         position=failed.position,
         event_id=failed.event_id,
         key=msgspec.json.decode(failed.key),
@@ -497,12 +532,16 @@ def _lost(batch: Batch, script: str | None, version: str | None, fault: Fault) -
     """The one event of a batch, which took the lane down twice."""
     (position,) = batch.positions_of([batch.data])
     event = batch.event_id(position)
-    return FailedEvent(batch.data, position, event, NO_KEY, script, version, fault, batch.timers, tries=2)
+    return FailedEvent(batch.data, position, event, NO_KEY, script, version, fault, _kind_of(batch), tries=2)
+
+
+def _kind_of(batch: Batch) -> EventKind:
+    return "timer" if batch.timers else "match" if batch.matches else "event"
 
 
 def _lost_timer(due: DueTimer, version: str | None, fault: Fault) -> FailedEvent:
     payload, key = msgspec.json.encode(due), due.key.encode()
-    return FailedEvent(payload, 0, due.id, key, due.script, version, fault, timer=True, tries=2)
+    return FailedEvent(payload, 0, due.id, key, due.script, version, fault, "timer", tries=2)
 
 
 def processing_clock() -> Callable[[], int]:

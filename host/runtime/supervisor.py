@@ -20,6 +20,7 @@ from trimtab.errors import ChangeRefused, Fault, LaneDied
 from trimtab.runtime import wire
 from trimtab.runtime.changes import Changes
 from trimtab.runtime.processes import Worker
+from trimtab.runtime.waiting import Waiting
 from trimtab.runtime.work import Barrier, Cut, Work, joined
 
 WINDOW = 2
@@ -109,6 +110,10 @@ class Lane:
         """When a timer or an expiry is due in processing time, in ms."""
         self.awaits_watermark = False
         """Whether timers wait for event time."""
+        self.waiting = Waiting(index)
+        """Events that rules hold in its process, until their event time has come."""
+        self.partial_matches: dict[str, int] = {}
+        """How many partial matches each rule has in its process."""
         self.breakers: Mapping[str, str] = {}
         """The circuit breakers that are not closed in its process, with their states."""
         self._told: dict[str, int] = {}
@@ -351,6 +356,7 @@ class Lane:
     async def _restored(self, worker: Worker) -> bool:
         """Bring a new process to the running generation. Returns False if it ended over it."""
         self._told.clear()
+        self.partial_matches.clear()
         changed = [
             changes.rows() for changes in (self.frozen, self.changes) if changes
         ]  # before what is stored is read
@@ -360,11 +366,14 @@ class Lane:
         for rows in changed:
             worker.send(wire.State(rows))
         versions = {} if self._has_lived else dict(self._owner.state_versions())
-        worker.send(wire.Restore(self._owner.plan_of(self.generation), self._broken, versions))
+        plan = self._owner.plan_of(self.generation)
+        worker.send(wire.Restore(plan, self._broken, versions, dict(self.waiting.reached)))
         while isinstance(message := await worker.receive(), wire.Entering):
             self._entered = message
         if not isinstance(message, wire.Committed):
             return False
+        for batch in self.waiting.batches:
+            worker.send(wire.Hold(batch))
         self._has_lived = True
         self.unrestored.clear()
         self._report_unrestored(message)
@@ -436,6 +445,8 @@ class Lane:
         self.changes.add(result.changes)
         self.next_due, self.awaits_watermark = result.next_due, result.awaits_watermark
         self.breakers = result.breakers
+        self.waiting.note(work.batch, result)
+        self.partial_matches |= {name: count.open for name, count in result.rules.items()}
         self._unwritten += 1
         self._results.put_nowait((work, result))
         self._pump()
@@ -445,6 +456,7 @@ class Lane:
         """A barrier is reached when nothing from before it is under way."""
         while self._flight and isinstance(barrier := self._flight[0], Barrier):
             self._flight.popleft()
+            self.changes.add(self.waiting.rows())
             self.frozen, self.changes = self.changes, Changes()
             self._unwritten += 1
             self._results.put_nowait(barrier)

@@ -76,6 +76,14 @@ class Restore(msgspec.Struct, tag=True):
     """Scripts that took lanes down while they were opened: not to be tried."""
     versions: dict[str, str] = {}
     """The versions of scripts that have left the state, where others may run now."""
+    clocks: dict[str, int] = {}
+    """How far event time had come in the lane, by source, in ms."""
+
+
+class Hold(msgspec.Struct, tag=True):
+    """Have rules wait for events that were handled before, until their event time has come."""
+
+    batch: Batch
 
 
 class Abort(msgspec.Struct, tag=True):
@@ -169,7 +177,7 @@ class Recycling(msgspec.Struct, tag=True):
     reason: str
 
 
-ToLane = Check | Prepare | Commit | State | Restore | Abort | Batch | Replay | Stop
+ToLane = Check | Prepare | Commit | State | Restore | Hold | Abort | Batch | Replay | Stop
 FromLane = Checked | Prepared | Refused | Committed | Started | Done | Entering | Closed | Logged | Recycling
 
 _encoder = msgspec.msgpack.Encoder()

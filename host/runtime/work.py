@@ -128,8 +128,8 @@ def joined(first: Work, second: Work, limit: int) -> Work | None:
         one.count + two.count <= limit
         and first.outcome is None is second.outcome
         and not (one.isolated or two.isolated)
-        and (one.source, one.partition, one.generation, one.only, one.skip)
-        == (two.source, two.partition, two.generation, two.only, two.skip)
+        and (one.source, one.partition, one.generation, one.only, one.skip, one.rekeyed)
+        == (two.source, two.partition, two.generation, two.only, two.skip, two.rekeyed)
     )
     if not fits:
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -115,6 +115,10 @@ class Batch(Turn):
         """Return the event times of the events that were sent; nothing for a source without event time."""
         timestamps = self._events.timestamps
         return [] if timestamps is None else [timestamps[index] for index in self._selected()]
+
+    def parameters(self) -> list[Mapping[str, Any]]:
+        """Return the parameters of the rules that the events that were sent are handled for."""
+        return [self._events.parameters(index) for index in self._selected()]
 
     def record(self, body: bytes, locate: Callable[[JsError], Fault]) -> None:
         """Take a report. One that does not go on where the last one ended is dropped: its events run again."""

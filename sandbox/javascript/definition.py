@@ -28,6 +28,7 @@ class _Names(msgspec.Struct):
     backoff: str | int | float | None = None
     concurrency: int | float | None = None
     state: str | None = None
+    pattern: dict[str, Any] | None = None
 
 
 class Definition:
@@ -43,16 +44,44 @@ class Definition:
         if self.is_async("migrate"):
             raise self._error("migrate: expected a function that is not async; it gets values and returns values")
         shared = self._shared()
-        handlers = [
-            HandlerSpec(HANDLE, names.source, names.where, asynchronous=self.is_async(HANDLE), **shared),
-        ]
+        handlers = []
+        if HANDLE in names.functions:
+            handlers.append(
+                HandlerSpec(
+                    HANDLE,
+                    names.source,
+                    names.where,
+                    asynchronous=self.is_async(HANDLE),
+                    match=names.pattern is not None,
+                    **shared,
+                )
+            )
         if ON_TIMER in names.functions:
             handlers.append(HandlerSpec(ON_TIMER, timer=True, asynchronous=self.is_async(ON_TIMER), **shared))
         self.handlers = tuple(handlers)
+        self.pattern = names.pattern
+        """The JSON of the pattern that the script looks for, where it has one."""
+        if names.pattern is not None:
+            self._check_pattern(names.pattern)
+        self.timeout: float = shared["timeout"]
+        """Seconds that one event may take."""
+
+    def of_function(self, name: str, *, asynchronous: bool) -> HandlerSpec:
+        """Return what a function asks for that gets what rules find."""
+        return HandlerSpec(name, match=True, asynchronous=asynchronous, **self._shared())
 
     def is_async(self, function: str) -> bool:
         """Whether there is such a function, and it is asynchronous."""
         return self._names.functions.get(function, False)
+
+    def _check_pattern(self, pattern: dict[str, Any]) -> None:
+        from trimtab.cep import RuleError  # with what most scripts do not need
+        from trimtab.cep.reading import read_pattern
+
+        try:
+            read_pattern(pattern, "pattern")
+        except RuleError as error:
+            raise ScriptError(Fault("RuleError", str(error), self._script)) from None
 
     def _shared(self) -> Mapping[str, Any]:
         """Return the options that all handlers have."""

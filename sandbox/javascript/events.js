@@ -88,6 +88,7 @@
     get key() { return fact(this, "key") ?? null; }
     get timestamp() { return fact(this, "timestamp") ?? this[BATCH].arrival; }
     get generation() { return this[BATCH].generation; }
+    get parameters() { return fact(this, "parameters") ?? {}; }
     get script() { return script.name; }
     get version() { return script.version; }
     toJSON() {

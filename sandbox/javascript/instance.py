@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from trimtab.api import Events, HandlerRun, ScriptInstance
+from trimtab.api import Events, HandlerRun, HandlerSpec, ScriptInstance
 from trimtab.engine.script import DEFAULT_TIMEOUT
 from trimtab.errors import Fault, ScriptError
 from trimtab.sandbox.javascript.batches import Batch
@@ -36,9 +36,13 @@ class JavaScriptInstance(ScriptInstance):
         self._batch: Batch | None = None
         self._turn = 0
         self._opened = False
+        self._functions: dict[str, int] = {}
+        """Numbers of the handlers that are functions which get matches."""
         self._session: Session | None = self._new_session()
         definition = self._session.definition
-        self.handlers = definition.handlers
+        self.handlers: tuple[HandlerSpec, ...] = definition.handlers
+        self._functions |= {spec.name: number for number, spec in enumerate(self.handlers) if spec.match}
+        self.pattern = definition.pattern
         self.discards_state, self.migrates = definition.discards_state, definition.migrates
 
     def open(self) -> None:
@@ -75,6 +79,25 @@ class JavaScriptInstance(ScriptInstance):
     def migrate(self, states: Sequence[tuple[dict[str, Any], str]]) -> Sequence[dict[str, Any] | Fault]:
         """See :class:`ScriptInstance`."""
         return [self._migrated(values, version) for values, version in states]
+
+    def function(self, name: str) -> int:
+        """See :class:`ScriptInstance`."""
+        if name not in self._functions:
+            self._tickets.catch_up()
+            spec = self._get_session().make_callable(name)
+            self._functions[name] = len(self.handlers)
+            self.handlers = (*self.handlers, spec)
+        return self._functions[name]
+
+    def ask(self, function: str, event: Any, partial: Mapping[str, list[Any]]) -> bool:
+        """See :class:`ScriptInstance`."""
+        self._tickets.catch_up()
+        try:
+            return self._get_session().ask(function, event, partial)
+        except ScriptError as error:
+            if spoils(error.fault):
+                self._replace()
+            raise
 
     def _migrated(self, values: dict[str, Any], version: str) -> dict[str, Any] | Fault:
         self._tickets.catch_up()
@@ -139,7 +162,10 @@ class JavaScriptInstance(ScriptInstance):
         return None
 
     def _new_session(self) -> Session:
-        return Session(self._program, {"mark": self._mark, "report": self._report, **self._facts()})
+        session = Session(self._program, {"mark": self._mark, "report": self._report, **self._facts()})
+        for name in self._functions:
+            session.make_callable(name)
+        return session
 
     def _get_session(self) -> Session:
         """Return the session, a new one where there is none. Raises :class:`ScriptError`."""
@@ -190,6 +216,7 @@ class JavaScriptInstance(ScriptInstance):
             "id": plain(lambda body: self._current(body).ids()),
             "key": plain(lambda body: self._current(body).keys()),
             "timestamp": plain(lambda body: self._current(body).timestamps()),
+            "parameters": plain(lambda body: self._current(body).parameters()),
         }
 
     def _current(self, turn: bytes) -> Batch:

@@ -5,22 +5,24 @@
 // interpreter, so everything needed after the start is captured here, and what crosses to Python is made of strings
 // and of objects without a prototype.
 //
-// `connect`: see objects.js; `loop`: events.js; `fly`: tickets.js. `extend`, where there is one, adds what only some
+// `connect`: see objects.js; `loop`: events.js; `fly`: tickets.js; `build`: pattern.js. `extend`, where there is one, adds what only some
 // scripts find: called before any of the script's code with its own script objects, by name, with what scripts import,
 // and with tools of the prelude. It may return `adopt`, which makes of what a script defines what the prelude expects.
-(connect, loop, fly, extend) => {
+(connect, loop, fly, build, extend) => {
   "use strict";
 
   const native = globalThis.call_python;
   const start = globalThis.dukpy;
   const { token, tag, script, sinks: sinkNames, bindings, extras, memoryExceeded } = start;
 
-  const { Error, Function, InternalError, Promise, TypeError, String } = globalThis;
+  const { Boolean, Error, Function, InternalError, Promise, Proxy, RegExp, TypeError, String } = globalThis;
   const { apply } = Reflect;
   const { stringify } = JSON;
   const { freeze, defineProperty, getOwnPropertyDescriptor, getPrototypeOf, hasOwn } = Object;
   const { isArray } = Array;
-  const { join, map } = Array.prototype;
+  const { join, map, some } = Array.prototype;
+  const { exec } = RegExp.prototype;
+  const { toString: source } = Function.prototype;
   const { slice, split, toWellFormed } = String.prototype;
   const { then } = Promise.prototype;
   const { resolve } = Promise;
@@ -154,7 +156,8 @@
     return found;
   }
 
-  const api = freeze({ emit, settings, ...objects(bindings) });
+  const patterns = build(script.name);
+  const api = freeze({ emit, settings, pattern: patterns.api, begin: patterns.begin, ...objects(bindings) });
 
   const levels = { __proto__: null, log: "info", info: "info", debug: "info", warn: "warn", error: "error" };
   const console = {};
@@ -223,9 +226,49 @@
   const OPTIONAL = ["open", "close", "onTimer", "migrate"];
   const DURATION = 'seconds or a text such as "200ms"';
 
+  let own; // what the script defines, by name
+  let rule; // the pattern that it looks for
+  const PARAMETERS = /^(?:async\s+)?(?:function\s*[\w$]*\s*)?\(?\s*([\w$]+)?(?:\s*,\s*([\w$]+))?/;
+
+  // Rules call these: they take a match, or a partial match, or are called `process`.
+  function isForRules(name) {
+    if (typeof own[name] !== "function") return false;
+    const [, first, second] = apply(exec, PARAMETERS, [apply(source, own[name], [])]) ?? [];
+    return first === "match" || second === "partial" || name === "process";
+  }
+
+  function functionNames() {
+    const names = [];
+    for (const name in own) if (typeof own[name] === "function") names[names.length] = name;
+    return names;
+  }
+
+  // Makes a function of the script one of those that events can be handed to. Returns whether it is asynchronous.
+  function callable({ name }) {
+    return outcome(() => {
+      if (typeof own[name] !== "function") return { __proto__: null, names: functionNames() };
+      found[name] = own[name];
+      return { __proto__: null, asynchronous: own[name] instanceof AsyncFunction };
+    });
+  }
+
+  function asked({ name, event, partial }) {
+    return outcome(() => {
+      const condition = name[0] === "@" ? rule?.functions[apply(slice, name, [1])] : own[name];
+      if (typeof condition !== "function") throw new TypeError(`expected a function ${name}, got none`);
+      const stages = new Proxy(partial, { get: (all, stage) => (hasOwn(all, stage) ? all[stage] : []) });
+      return Boolean(condition(event, stages));
+    });
+  }
+
   function adopt(defined) {
-    const names = extension?.adopt?.(defined) ?? defined;
-    found.handle = expect("handle", names.handle, "a function handle(event, ctx), exported or at the top level", "function");
+    const names = (own = extension?.adopt?.(defined) ?? defined);
+    rule = patterns.exported(names.pattern);
+    const needed = rule || names.handle !== undefined || !apply(some, functionNames(), [isForRules]);
+    if (needed) {
+      const what = `a function handle(${rule ? "match" : "event"}, ctx), exported or at the top level`;
+      found.handle = expect("handle", names.handle, what, "function");
+    }
     for (let i = 0; i < OPTIONAL.length; i++) {
       found[OPTIONAL[i]] = optional(OPTIONAL[i], names[OPTIONAL[i]], "a function", "function");
     }
@@ -243,6 +286,7 @@
       backoff: optional("backoff", names.backoff, DURATION, "number", "string"),
       concurrency: optional("concurrency", names.concurrency, "a whole number", "number"),
       state: typeof names.state === "string" ? names.state : undefined, // else what the script imports by this name
+      pattern: rule?.json,
     };
   }
 
@@ -311,6 +355,8 @@
     close: () => outcome(() => found.close?.()),
     settings: setSettings,
     migrate,
+    callable,
+    asked,
     begin,
     proceed,
     stop,

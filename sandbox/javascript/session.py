@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from trimtab.api import Script, ScriptHost, ScriptObject
+from trimtab.api import HandlerSpec, Script, ScriptHost, ScriptObject
 from trimtab.engine.script import DEFAULT_TIMEOUT, LogEntry
 from trimtab.errors import Fault, ScriptError
 from trimtab.sandbox.javascript.definition import Definition
@@ -82,7 +82,7 @@ class Session:
             program.libraries,
             formats,
             Packages(program.host.roots),
-            {"emit", "settings", *program.bindings},
+            {"begin", "emit", "pattern", "settings", *program.bindings},
         )
         tag = secrets.token_hex(16)
         self._objects = Objects(tag, program.host, partial(self.log, "error"))
@@ -110,12 +110,25 @@ class Session:
     def migrate(self, values: dict[str, Any], version: str) -> dict[str, Any]:
         """Return the values that the script makes of those that another version has left."""
         text = command("migrate", values=values, version=version)
-        made = self._settled("migrate()", text, Turn(), self.definition.handlers[0].timeout)
+        made = self._settled("migrate()", text, Turn(), self.definition.timeout)
         if not isinstance(made, dict):
             raise ScriptError(
                 Fault("TypeError", f"migrate: expected an object with the values, got {made!r}", self._name)
             )
         return made
+
+    def make_callable(self, name: str) -> HandlerSpec:
+        """Let events be handed to a function of the script. Raises ``LookupError`` where there is none of this name."""
+        made = self._settled(f"{name}()", command("callable", name=name), Turn())
+        if "names" in made:
+            known = ", ".join(made["names"]) or "none"
+            raise LookupError(f"{self._name} has no function {name}; it has {known}, exported or at the top level")
+        return self.definition.of_function(name, asynchronous=bool(made["asynchronous"]))
+
+    def ask(self, name: str, event: Any, partial: Mapping[str, Any]) -> bool:
+        """Call a function of the script as a condition."""
+        text = command("asked", name=name, event=event, partial=partial)
+        return bool(self._settled(f"{name}()", text, Turn(), self.definition.timeout))
 
     def enter(self, text: bytes, seconds: float, turn: Turn) -> Any:
         """Run a command of the prelude under a time limit. Returns its result."""

@@ -128,6 +128,7 @@ class Tickets:
             id=events.id(index),
             key=events.key(index),
             timestamp=events.timestamp(index),
+            parameters=events.parameters(index),
         )
         line = events.lines[index]
         return b'%b,"event":%b}' % (head[:-1], msgspec.json.encode(line.decode()) if self._texts else line)

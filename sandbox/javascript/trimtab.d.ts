@@ -13,6 +13,7 @@
  *     export function close() {}              // optional, may be async: after the last event
  *     export function migrate(values, fromVersion) {}  // optional: makes the state of another version its own
  *     export { discard as state }             // optional, with const discard = "discard": another version's state is dropped
+ *     export const pattern = begin("a").where("x > 1").next("b")  // optional: handle gets matches of this, not events
  *
  * In an async function, calls of bindings that go to an outside system return promises, and other events go on while it
  * awaits them: `const answer = await http.get(url)`, `for await (const row of await sql("orders").iterate(...))`. In any
@@ -34,6 +35,8 @@ declare module "trimtab" {
     readonly key: any;
     /** Event time in ms since the epoch; arrival time where the event has none. */
     readonly timestamp: number;
+    /** The `parameters` of the rule that the script is called for; empty where it is called for no rule. */
+    readonly parameters: Record<string, any>;
     /** Number of the generation that handles the event. */
     readonly generation: number;
     /** Name of this script. */
@@ -128,6 +131,92 @@ declare module "trimtab" {
     warn(message: string, fields?: Record<string, unknown>): void;
     /** Logs what went wrong. */
     error(message: string, fields?: Record<string, unknown>): void;
+  };
+
+  /** What is found in the events of a key: a match of a pattern, or, for who asks for them, one whose time was up. */
+  export interface Match<Event = any> {
+    readonly id: string;
+    /** Name of the rule, or of the script that holds the pattern. */
+    readonly rule: string;
+    readonly kind: "match" | "timeout";
+    readonly key: any;
+    /** When it was found, in ms since the epoch. */
+    readonly timestamp: number;
+    /** The events that each stage has taken, by its name; a stage that took none is not there. */
+    readonly events: Record<string, Event[]>;
+  }
+
+  /** The type of `handle` in a script that exports a `pattern`. */
+  export type MatchHandler<Event = any> = (match: Match<Event>, ctx: Context) => void | Promise<void>;
+
+  /**
+   * A condition: an expression such as "speed > 60 && fuel < last('low').fuel", or a function that gets the event and
+   * the events that each stage has taken so far, [] for one that has taken none.
+   */
+  export type Condition<Event = any> = string | ((event: Event, partial: Record<string, Event[]>) => boolean) | object;
+
+  /** A stage that follows: its name, or a group, another pattern. */
+  export type PatternStage = string | Pattern;
+
+  /** A pattern. Every method returns another one, and says something of the last stage or adds one. See docs/cep.md. */
+  export interface Pattern<Event = any> {
+    /** Adds a stage that takes the very next event. `name`: of a group. */
+    next(stage: PatternStage, options?: { name?: string }): Pattern<Event>;
+    /** Adds a stage; events that do not fit may lie before its own. */
+    followedBy(stage: PatternStage, options?: { name?: string }): Pattern<Event>;
+    /** Adds a stage; any events may lie before its own. */
+    followedByAny(stage: PatternStage, options?: { name?: string }): Pattern<Event>;
+    /** Adds a stage for an event that must not come next. */
+    notNext(stage: string): Pattern<Event>;
+    /** Adds a stage for an event that must not come before the next stage's, or before the window ends. */
+    notFollowedBy(stage: string): Pattern<Event>;
+    /** The stage takes only events for which this is true, too. */
+    where(condition: Condition<Event>): Pattern<Event>;
+    /** The stage takes also events for which this is true. */
+    or(condition: Condition<Event>): Pattern<Event>;
+    /** The loop ends at an event for which this is true. */
+    until(condition: Condition<Event>): Pattern<Event>;
+    /** The stage takes events that often, or from `least` to `most` times. `within`: the most between them. */
+    times(least: number, options?: { within?: Duration }): Pattern<Event>;
+    times(least: number, most: number, options?: { within?: Duration }): Pattern<Event>;
+    timesOrMore(least: number, options?: { within?: Duration }): Pattern<Event>;
+    oneOrMore(options?: { within?: Duration }): Pattern<Event>;
+    /** The stage may take nothing. */
+    optional(): Pattern<Event>;
+    /** A stage that repeats takes all that it can, before the next one does. */
+    greedy(): Pattern<Event>;
+    /** Nothing lies between the events of a stage that repeats. */
+    consecutive(): Pattern<Event>;
+    /** A stage that repeats may leave out events that fit. */
+    allowCombinations(): Pattern<Event>;
+    /** The most that a match may take; `previous`: that may lie before the last stage so far. */
+    within(duration: Duration, options?: { previous?: boolean }): Pattern<Event>;
+    /** What else is dropped when a match is found: nothing, which is the default. */
+    noSkip(): Pattern<Event>;
+    /** What begins with the first event of the match. */
+    skipToNext(): Pattern<Event>;
+    /** What began before the end of the match. */
+    skipPastLastEvent(): Pattern<Event>;
+    /** What began before the first event of a stage. */
+    skipToFirst(stage: string): Pattern<Event>;
+    /** What began before the last event of a stage. */
+    skipToLast(stage: string): Pattern<Event>;
+    /** The functions that are conditions: the JSON names them by their places here. */
+    readonly functions: ((event: Event, partial: Record<string, Event[]>) => boolean)[];
+    /** Returns the JSON of the pattern, in the dialect of dynamic Flink CEP. */
+    toJSON(): object;
+  }
+
+  /**
+   * Begins a pattern. A script that exports one as `pattern` gets its matches in `handle(match, ctx)`:
+   *
+   *     export const pattern = begin("low").where("fuel < 10").next("lower").where("fuel < last('low').fuel").within("1h");
+   */
+  export function begin<Event = any>(stage: PatternStage, options?: { name?: string }): Pattern<Event>;
+
+  /** The same under another name: `pattern.begin(...)`. */
+  export const pattern: {
+    begin<Event = any>(stage: PatternStage, options?: { name?: string }): Pattern<Event>;
   };
 
   /** A value of a parameter, a form field or a header; null and undefined leave it out. */

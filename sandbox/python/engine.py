@@ -9,11 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from trimtab.api import Events, Fault, HandlerRun, Script, ScriptEngine, ScriptError, ScriptHost, ScriptInstance
+from trimtab.api import (
+    Events,
+    Fault,
+    HandlerRun,
+    HandlerSpec,
+    Script,
+    ScriptEngine,
+    ScriptError,
+    ScriptHost,
+    ScriptInstance,
+)
 from trimtab.sandbox.python.facade import context_type, facade
 from trimtab.sandbox.python.functions import ScriptFunction
 from trimtab.sandbox.python.guard import Guard
-from trimtab.sandbox.python.handlers import Entries, Handler, find_entries
+from trimtab.sandbox.python.handlers import Entries, Handler, find_entries, function_for_rules, functions_of
 from trimtab.sandbox.python.modules import Modules
 from trimtab.sandbox.python.sources import Sources
 
@@ -48,7 +58,9 @@ class PythonInstance(ScriptInstance):
             self._namespace, entries = self._guard.call(lambda: self._run(script.name))
         self.libraries |= self._modules.files
         self._handlers, self._migrate = entries.handlers, entries.migrate
-        self.handlers = [handler.spec for handler in self._handlers]
+        self.handlers: list[HandlerSpec] = [handler.spec for handler in self._handlers]
+        self._functions: dict[str, int] = {}
+        """Numbers of the handlers that are functions which rules have named."""
         self.discards_state, self.migrates = entries.discards_state, entries.migrate is not None
 
     def open(self) -> None:
@@ -88,6 +100,24 @@ class PythonInstance(ScriptInstance):
         with self._modules.registered():
             return [self._migrated(values, version) for values, version in states]
 
+    def function(self, name: str) -> int:
+        """See :class:`ScriptInstance`."""
+        if name not in self._functions:
+            with self._modules.registered():
+                made = function_for_rules(self._script.name, name, self._namespace, self._texts)
+            self._functions[name] = len(self._handlers)
+            self._handlers.append(made)
+            self.handlers.append(made.spec)
+        return self._functions[name]
+
+    def ask(self, function: str, event: Any, partial: Mapping[str, list[Any]]) -> bool:
+        """See :class:`ScriptInstance`."""
+        if function not in functions_of(self._script.name, self._namespace):
+            raise LookupError(f"{self._script.name} has no function {function}")
+        call = self._namespace[function]
+        with self._modules.registered():
+            return bool(self._guard.call(lambda: call(event, partial)))
+
     def settings_changed(self) -> None:
         """Nothing to do: scripts look at the host's settings themselves."""
 
@@ -98,7 +128,7 @@ class PythonInstance(ScriptInstance):
         finally:
             if self._coroutines is not None:
                 self._coroutines.close()
-            self._namespace, self._handlers, self._migrate = {}, [], None
+            self._namespace, self._handlers, self._migrate, self._functions = {}, [], None, {}
             self._guard.call(self._modules.forget)
 
     def _run(self, name: str) -> tuple[dict[str, Any], Entries]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from copy import deepcopy
 from functools import partial
 from types import ModuleType
@@ -85,6 +86,10 @@ class EventContext(msgspec.Struct, frozen=True, gc=False):
     @property
     def generation(self) -> int:
         return self._events.generation
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        return self._events.parameters(self._index)
 
     def __repr__(self) -> str:
         return f"Context(id={self.id!r}, script={self.script!r}, version={self.version!r})"

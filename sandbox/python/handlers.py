@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import FunctionType, SimpleNamespace
 from typing import Any, get_origin, get_type_hints
 
@@ -18,6 +18,7 @@ from trimtab.sandbox.python.options import ROUTING, RUNNING, Options, discards_s
 from trimtab.scripting import HANDLER_MARK
 
 PLAIN = "handle"
+PROCESS = "process"
 TIMER = "on_timer"
 MIGRATE = "migrate"
 
@@ -60,11 +61,37 @@ class Entries:
 def find_entries(script: str, namespace: Mapping[str, Any], texts: Mapping[str, str]) -> Entries:
     """Find the marked functions in the order of their definition, else plain ``handle``; then ``on_timer``.
 
-    ``texts`` are the script's own files by name. Raises :class:`ScriptError` when there is no handler, or when one
-    cannot be what it says.
+    ``texts`` are the script's own files by name. Raises :class:`ScriptError` when there is neither a handler nor a
+    function for rules, or when one cannot be what it says.
     """
     found = _Finder(script, namespace, texts)
     return Entries(found.handlers(), found.migrate(), found.discards_state())
+
+
+def function_for_rules(script: str, name: str, namespace: Mapping[str, Any], texts: Mapping[str, str]) -> Handler:
+    """Return the handler that a function of a script is when a rule names it.
+
+    Raises ``LookupError`` where there is none of this name, :class:`ScriptError` where it cannot be called.
+    """
+    own = functions_of(script, namespace)
+    if name not in own:
+        raise LookupError(f"{script} has no function {name}; it has {', '.join(own) or 'none'}")
+    return _Finder(script, namespace, texts).function(name)
+
+
+def functions_of(script: str, namespace: Mapping[str, Any]) -> list[str]:
+    """Return the names of the functions that a script itself defines."""
+    return [
+        name
+        for name, value in namespace.items()
+        if isinstance(value, FunctionType) and inspect.unwrap(value).__code__.co_filename == script
+    ]
+
+
+def _is_for_rules(function: FunctionType) -> bool:
+    """Whether a function is one that rules call: it takes a match, or a partial match, or is called ``process``."""
+    parameters = list(inspect.signature(function).parameters)
+    return parameters[:1] == ["match"] or parameters[1:2] == ["partial"] or function.__name__ == PROCESS
 
 
 def _mark(value: object) -> dict[str, Any] | None:
@@ -83,11 +110,19 @@ class _Finder:
         marked = [name for name, value in self.namespace.items() if _mark(value) is not None and name != TIMER]
         names = marked or [PLAIN]
         if not callable(self.namespace.get(names[0])):
-            message = f"expected a function {PLAIN}(event, ctx) or one marked with @handler, got none"
-            raise ScriptError(Fault("ScriptError", message, self.script))
+            own = [self.namespace[name] for name in functions_of(self.script, self.namespace)]
+            if not any(map(_is_for_rules, own)):
+                message = f"expected a function {PLAIN}(event, ctx) or one marked with @handler, got none"
+                raise ScriptError(Fault("ScriptError", message, self.script))
+            names = []
         if callable(self.namespace.get(TIMER)):
             names = [*names, TIMER]
         return [self._handler(name, f"handler {name}: " if len(names) > 1 else "") for name in names]
+
+    def function(self, name: str) -> Handler:
+        """Return a function as a handler of what rules find. It gets no events of sources by itself."""
+        found = self._handler(name, f"{name}: ")
+        return replace(found, spec=msgspec.structs.replace(found.spec, source=None, where=None, match=True))
 
     def migrate(self) -> Callable[[dict[str, Any], str], Any] | None:
         """A builtin of that name that the script has imported is not its own."""

@@ -79,7 +79,7 @@ def test_what_lanes_import_does_not_bring_the_host_side_along() -> None:
 DOOR = """
 ANYWHERE
 Binding CallError Caller Codec CodecError Connector Discoverer DiscovererContext DiscovererKind Duration Events Fault Hand HandlerRun
-HandlerSpec LogEntry Notice OutsideError Pages PluginError Position Problem Reach Records Resource ResourceBinding ResourceKind Scope
+HandlerSpec INTERNAL LogEntry Notice OutsideError Pages PluginError Position Problem Reach Records Resource ResourceBinding ResourceKind Scope
 Script ScriptEngine ScriptError ScriptHost ScriptInstance ScriptObject Sink SinkContext SinkError SinkKind Snapshot
 Source SourceContext SourceError SourceKind StateError Timer TrimtabError check_positive_duration hookimpl is_ignored name_problem parse_duration
 """

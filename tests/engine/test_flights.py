@@ -315,7 +315,7 @@ def test_an_event_that_succeeds_at_last_counts_once(keyed: Keyed, name: str, tex
     result = keyed.process(*({"key": 1, "n": n, "from": n} for n in (1, 2, 3, 4)))
     assert values(result) == [[1, 1, 1], [2, 2, 2], [3, 3, 3]]
     (failed,) = result.failed
-    assert (failed.fault.message, failed.tries, failed.timer) == ("try 3", 3, False)
+    assert (failed.fault.message, failed.tries, failed.kind) == ("try 3", 3, "event")
     count = result.scripts[name]
     assert (count.handled, count.failed, count.retried) == (3, 1, 5)
     assert stored(keyed.store)[name]["1"]["n"][0] == b"3"

@@ -165,7 +165,7 @@ def test_a_timer_that_fails_is_a_dead_letter_and_can_be_handled_again(keyed: Key
     result = keyed.process(watermark=300)
     assert [row[0] for row in values(result)] == ["good"]
     (failed,) = result.failed
-    assert (failed.timer, failed.script, failed.key, failed.event_id) == (True, name, b'"k"', f'{name}:"k":bad:300')
+    assert (failed.kind, failed.script, failed.key, failed.event_id) == ("timer", name, b'"k"', f'{name}:"k":bad:300')
     due = msgspec.json.decode(failed.payload, type=DueTimer)
     assert (due.name, due.timer.at, due.key) == ("bad", 300, '"k"')
     assert [other for other in stored(keyed.store)[name]['"k"'] if other.startswith(TIMER)] == []
