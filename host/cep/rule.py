@@ -40,7 +40,8 @@ FIELDS = (
 )
 _MARKS = ("pattern", "function", "rule_type")
 """Fields that a document has and a bare pattern has not."""
-_FUNCTION = re.compile(r"(?P<script>[^#:]+\.(?:m?js|ts)#[\w$]+|[^#:]+\.py:\w+)")
+_FUNCTION = re.compile(r"[^#:]+\.(?:[mc]?js|ts)#(?:[\w$]+|@\d+)|[^#:]+\.py:\w+")
+"""``#@0`` is the first function inside the pattern of a script in JavaScript."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +114,10 @@ def _document(fields: Fields, name: str) -> Rule:
     target = read_target(function or DEFAULT_TARGET, fields.at("function"))
     if kind == "udf" and target.kind != "call":
         raise refused(fields.at("function"), "the function of a script, as rule_type is udf", shown(function))
+    if kind == "udf" and fields.has("key"):
+        raise refused(fields.at("key"), "no key of its own, as rule_type is udf: it has that of its source", "one")
+    if fields.has("late") and not str(fields.optional("late")).startswith("emit:"):
+        raise refused(fields.at("late"), "emit:SINK", shown(fields.optional("late")))
     return Rule(
         id=_id(fields, name),
         pattern=None if kind == "udf" else _pattern(fields),
@@ -178,6 +183,6 @@ def read_target(text: str, path: str) -> Target:
     if text.startswith("emit:") and len(text) > len("emit:"):
         return Target("emit", text.removeprefix("emit:"))
     if _FUNCTION.fullmatch(text):
-        script, _mark, function = re.split(r"([#:])(?=[\w$]+$)", text)
+        script, _mark, function = re.split(r"([#:])(?=@?[\w$]+$)", text)
         return Target("call", script, function)
     raise refused(path, "emit:SINK, NAME.py:FUNCTION or NAME.js#FUNCTION", shown(text))

@@ -82,6 +82,8 @@ class RuleLoader:
     def _checked(self, rule: Rule) -> Rule:
         if rule.source is not None and rule.source not in self._sources:
             raise _unknown("$.source", "a source of the configuration", rule.source, self._sources)
+        if rule.key is not None and rule.source is not None and self._sources[rule.source].internal:
+            raise refused("$.key", "no key of its own: events of an internal source have that of their match", rule.key)
         timed = [name for name, spec in self._sources.items() if spec.timestamp is not None]
         if rule.time == "event" and (rule.source not in timed if rule.source else len(timed) < len(self._sources)):
             raise refused("$.time", "a source with a timestamp for time = event", rule.source or "sources without one")

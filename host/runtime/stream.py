@@ -99,7 +99,8 @@ class Stream:
         self._resume(durable.checkpoint)
         stored = Stored(durable.checkpoints.rows_of(WAITING))
         waiting = [lane.waiting for lane in self.lanes]
-        self.lanes[0].changes.add(distribute(stored, specs, waiting, self.router.index_of, self.router.next_id))
+        router, marks = self.router, {} if durable.checkpoint is None else durable.checkpoint.watermarks
+        self.lanes[0].changes.add(distribute(stored, specs, waiting, router.index_of, router.next_id, marks))
         self._rolled_back = rolled_back
         self._confinement = confinement
         self._sources = {name: _create(source, self.ingests[name]) for name, source in config.sources.items()}

@@ -129,12 +129,14 @@ def distribute(
     lanes: Sequence[Waiting],
     index_of: Callable[[object], int],
     next_id: Callable[[], int],
+    watermarks: Mapping[str, int],
 ) -> list[StateRow]:
     """Give lanes what waited when a checkpoint was taken, whatever lanes there were then.
 
-    Returns the row that says that what is stored is stored anew.
+    ``watermarks``: of the sources in that checkpoint; where nothing waited, lanes had come as far. Returns the row that
+    says that what is stored is stored anew.
     """
-    clocks = stored.clocks()
+    clocks = {**watermarks, **stored.clocks()}
     for waiting in lanes:
         waiting.reached.update(clocks)
     found = False
