@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any, TypeAlias
 
-from trimtab.cep.errors import refused
+from trimtab.cep.errors import RuleError, refused
 from trimtab.cep.machine import DEFAULT_PARTIAL_MATCHES
 from trimtab.cep.pattern import (
     Combined,
@@ -38,7 +38,8 @@ _SINGLE = {"consumingStrategy": "SKIP_TILL_NEXT", "properties": ["SINGLE"]}
 def write_pattern(pattern: Pattern) -> Json:
     """Return the JSON of a pattern.
 
-    Raises :class:`RuleError`, naming the stage, for a condition that only Python holds: a callable.
+    Raises :class:`RuleError`, naming the stage, for a condition that stays in its script: a callable of Python, or a
+    function inside a pattern in JavaScript.
     """
     return {
         "name": free_name(pattern.name, pattern.stages),
@@ -139,14 +140,23 @@ class _Writer:
             case Expr(source, groovy):
                 return {"type": "GROOVY" if groovy else "AVIATOR", "expression": source}
             case FunctionCall(language, function):
+                if "#@" in function:
+                    script, _, number = function.partition("#@")
+                    raise self._refused(stage, f"function {number} inside the pattern of {script}")
                 return {"type": language, "function": function}
             case Combined(how, parts):
                 nested = [self._condition(stage, part) for part in parts]
                 return {"type": "CLASS", "className": _PACKAGE + _CLASSES[how], "nestedConditions": nested}
             case Native(function):
                 name = getattr(function, "__qualname__", type(function).__name__)
-                expected = 'what JSON can hold: an expression, or {type: PYTHON, function: "NAME.py:FUNCTION"}'
-                raise refused(f"{self._pattern.path(stage)}: condition", expected, f"the Python callable {name}")
+                raise self._refused(stage, f"the Python callable {name}")
+
+    def _refused(self, stage: Stage, got: str) -> RuleError:
+        expected = (
+            'what JSON can hold: an expression, {type: PYTHON, function: "NAME.py:FUNCTION"} or '
+            '{type: JS, function: "NAME.js#FUNCTION"}'
+        )
+        return refused(f"{self._pattern.path(stage)}: condition", expected, got)
 
 
 def _window(window: Window) -> Json:

@@ -21,7 +21,7 @@ COMMONJS_HEAD = 2
 """Lines that ``new Function`` puts before the body."""
 
 _FUNCTIONS = ("handle", "onTimer", "open", "close", "migrate", "processing_data")
-_OPTIONS = ("source", "where", "timeout", "attempts", "backoff", "concurrency", "state")
+_OPTIONS = ("source", "where", "timeout", "attempts", "backoff", "concurrency", "state", "pattern")
 # A plain script defines its names at the top level of a function's body, so the body has to hand them out.
 _VALUES = ", ".join(f'{name}: typeof {name} === "undefined" ? undefined : {name}' for name in (*_FUNCTIONS, *_OPTIONS))
 _RETURN_NAMES = f"\nreturn {{__proto__: null, {_VALUES}}};"

@@ -237,6 +237,11 @@
     return first === "match" || second === "partial" || name === "process";
   }
 
+  // Functions inside the pattern of the script are named by their places there: "@0".
+  function functionOf(name) {
+    return name[0] === "@" ? rule?.functions[apply(slice, name, [1])] : own[name];
+  }
+
   function functionNames() {
     const names = [];
     for (const name in own) if (typeof own[name] === "function") names[names.length] = name;
@@ -246,15 +251,16 @@
   // Makes a function of the script one of those that events can be handed to. Returns whether it is asynchronous.
   function callable({ name }) {
     return outcome(() => {
-      if (typeof own[name] !== "function") return { __proto__: null, names: functionNames() };
-      found[name] = own[name];
-      return { __proto__: null, asynchronous: own[name] instanceof AsyncFunction };
+      const named = functionOf(name);
+      if (typeof named !== "function") return { __proto__: null, names: functionNames() };
+      found[name] = named;
+      return { __proto__: null, asynchronous: named instanceof AsyncFunction };
     });
   }
 
   function asked({ name, event, partial }) {
     return outcome(() => {
-      const condition = name[0] === "@" ? rule?.functions[apply(slice, name, [1])] : own[name];
+      const condition = functionOf(name);
       if (typeof condition !== "function") throw new TypeError(`expected a function ${name}, got none`);
       const stages = new Proxy(partial, { get: (all, stage) => (hasOwn(all, stage) ? all[stage] : []) });
       return Boolean(condition(event, stages));

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.cep.oracle.generate import cases
 from tests.cep.random_patterns import patterns
 from trimtab.cep import Pattern, Rule, RuleError, read_rule
-from trimtab.cep.pattern import Combined, Native, Quantifier, Stage, Window
+from trimtab.cep.pattern import Combined, FunctionCall, Native, Quantifier, Stage, Window
 from trimtab.cep.reading import read_pattern
 from trimtab.cep.rule import Target
 from trimtab.cep.writing import write_pattern, write_rule
@@ -134,7 +134,7 @@ RULES = [
         time="arrival",
         on_change="drain",
         timeouts=Target("emit", "late"),
-        late=Target("call", "late.js", "handle"),
+        late=Target("emit", "too_late"),
         partial_matches=7,
     ),
     Rule("u", None, Target("call", "work.js", "fn"), parameters={"n": [1, None]}),
@@ -156,3 +156,8 @@ def test_a_pattern_with_windows_of_one_type_twice_is_refused() -> None:
     written["nodes"][0]["windows"] = [window, window]
     with pytest.raises(RuleError, match=r"\$\.nodes\[0\]\.windows: expected at most one window of each type"):
         read_pattern(written)
+
+
+def test_a_function_inside_the_pattern_of_a_script_is_refused_too() -> None:
+    with pytest.raises(RuleError, match=r"a: condition: expected .*, got function 1 inside the pattern of x\.js"):
+        stage_of(FunctionCall("JS", "x.js#@1"))

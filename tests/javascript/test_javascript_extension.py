@@ -51,7 +51,7 @@ def test_an_extension_gives_a_script_other_names_and_takes_others_from_it() -> N
     script = load(
         "var first = count(); function processing_data(event) { return [event.x, first, count(), seen]; }", texts=False
     )
-    seen = [["counter"], ["emit", "settings"], '{"a":1}', True]
+    seen = [["counter"], ["emit", "settings", "pattern", "begin"], '{"a":1}', True]
     assert emitted(handle(script, {"x": 5}, {"x": 6})) == [(0, [5, 1, 2, seen]), (1, [6, 1, 3, seen])]
 
 
