@@ -195,9 +195,8 @@ class TimerSetter(Protocol):
 
 
 class Patterns:
-    """Where patterns begin. A script with a variable ``pattern`` gets the matches of that in ``handle(match, ctx)``::
-
-    pattern = pattern.begin("low").where("fuel < 10").next("lower").where("fuel < last('low').fuel").within("1h")
+    """Where patterns begin. A script with a variable ``pattern`` gets the matches of that in ``handle(match, ctx)``:
+    ``pattern = begin("low").where("fuel < 10").next("lower").where("fuel < last('low').fuel").within("1h")``.
     """
 
     def begin(self, stage: str | PatternBuilder, *, name: str | None = None) -> PatternBuilder:

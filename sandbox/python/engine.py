@@ -25,6 +25,7 @@ from trimtab.sandbox.python.functions import ScriptFunction
 from trimtab.sandbox.python.guard import Guard
 from trimtab.sandbox.python.handlers import Entries, Handler, find_entries, function_for_rules, functions_of
 from trimtab.sandbox.python.modules import Modules
+from trimtab.sandbox.python.patterns import under_limits
 from trimtab.sandbox.python.sources import Sources
 
 if TYPE_CHECKING:
@@ -59,8 +60,9 @@ class PythonInstance(ScriptInstance):
         self.libraries |= self._modules.files
         self._handlers, self._migrate = entries.handlers, entries.migrate
         self.handlers: list[HandlerSpec] = [handler.spec for handler in self._handlers]
-        self._functions: dict[str, int] = {}
-        """Numbers of the handlers that are functions which rules have named."""
+        self._functions = {spec.name: number for number, spec in enumerate(self.handlers) if spec.match}
+        """Numbers of the handlers that are functions which get matches."""
+        self.pattern = None if entries.pattern is None else under_limits(entries.pattern, self._condition)
         self.discards_state, self.migrates = entries.discards_state, entries.migrate is not None
 
     def open(self) -> None:
@@ -117,6 +119,10 @@ class PythonInstance(ScriptInstance):
         call = self._namespace[function]
         with self._modules.registered():
             return bool(self._guard.call(lambda: call(event, partial)))
+
+    def _condition(self, call: Callable[[], Any]) -> Any:
+        with self._modules.registered():
+            return self._guard.call(call)
 
     def settings_changed(self) -> None:
         """Nothing to do: scripts look at the host's settings themselves."""

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import FunctionType, SimpleNamespace
-from typing import Any, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, get_origin, get_type_hints
 
 import msgspec
 
@@ -15,7 +15,11 @@ from trimtab.errors import Fault, ScriptError
 from trimtab.sandbox.python.faults import Place, sendable
 from trimtab.sandbox.python.functions import ScriptFunction
 from trimtab.sandbox.python.options import ROUTING, RUNNING, Options, discards_state
+from trimtab.sandbox.python.patterns import find_pattern
 from trimtab.scripting import HANDLER_MARK
+
+if TYPE_CHECKING:
+    from trimtab.cep.pattern import Pattern
 
 PLAIN = "handle"
 PROCESS = "process"
@@ -56,16 +60,21 @@ class Entries:
     handlers: list[Handler]
     migrate: Callable[[dict[str, Any], str], Any] | None
     discards_state: bool
+    pattern: Pattern | None
 
 
 def find_entries(script: str, namespace: Mapping[str, Any], texts: Mapping[str, str]) -> Entries:
     """Find the marked functions in the order of their definition, else plain ``handle``; then ``on_timer``.
 
+    In a script with a pattern, ``handle`` is beside them, and gets matches.
+
     ``texts`` are the script's own files by name. Raises :class:`ScriptError` when there is neither a handler nor a
     function for rules, or when one cannot be what it says.
     """
+    pattern = find_pattern(script, namespace)
     found = _Finder(script, namespace, texts)
-    return Entries(found.handlers(), found.migrate(), found.discards_state())
+    handlers = found.handlers() if pattern is None else found.handlers_beside_pattern()
+    return Entries(handlers, found.migrate(), found.discards_state(), pattern)
 
 
 def function_for_rules(script: str, name: str, namespace: Mapping[str, Any], texts: Mapping[str, str]) -> Handler:
@@ -107,14 +116,30 @@ class _Finder:
     texts: Mapping[str, str]
 
     def handlers(self) -> list[Handler]:
-        marked = [name for name, value in self.namespace.items() if _mark(value) is not None and name != TIMER]
-        names = marked or [PLAIN]
+        names = self._marked() or [PLAIN]
         if not callable(self.namespace.get(names[0])):
             own = [self.namespace[name] for name in functions_of(self.script, self.namespace)]
             if not any(map(_is_for_rules, own)):
                 message = f"expected a function {PLAIN}(event, ctx) or one marked with @handler, got none"
                 raise ScriptError(Fault("ScriptError", message, self.script))
             names = []
+        return self._handlers(names)
+
+    def handlers_beside_pattern(self) -> list[Handler]:
+        """Return the handlers of a script with a pattern: ``handle`` is the one of its matches."""
+        if not callable(self.namespace.get(PLAIN)):
+            message = f"expected a function {PLAIN}(match, ctx), as the script has a pattern, got none"
+            raise ScriptError(Fault("ScriptError", message, self.script))
+        names = self._marked()
+        return [
+            replace(found, spec=msgspec.structs.replace(found.spec, match=True)) if found.spec.name == PLAIN else found
+            for found in self._handlers(names if PLAIN in names else [PLAIN, *names])
+        ]
+
+    def _marked(self) -> list[str]:
+        return [name for name, value in self.namespace.items() if _mark(value) is not None and name != TIMER]
+
+    def _handlers(self, names: list[str]) -> list[Handler]:
         if callable(self.namespace.get(TIMER)):
             names = [*names, TIMER]
         return [self._handler(name, f"handler {name}: " if len(names) > 1 else "") for name in names]
