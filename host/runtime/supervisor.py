@@ -20,7 +20,7 @@ from trimtab.errors import ChangeRefused, Fault, LaneDied
 from trimtab.runtime import wire
 from trimtab.runtime.changes import Changes
 from trimtab.runtime.processes import Worker
-from trimtab.runtime.waiting import Waiting
+from trimtab.runtime.waiting import WAITING, Waiting
 from trimtab.runtime.work import Barrier, Cut, Work, joined
 
 WINDOW = 2
@@ -356,6 +356,7 @@ class Lane:
     async def _restored(self, worker: Worker) -> bool:
         """Bring a new process to the running generation. Returns False if it ended over it."""
         self._told.clear()
+        self.waiting.restarted()
         self.partial_matches.clear()
         changed = [
             changes.rows() for changes in (self.frozen, self.changes) if changes
@@ -364,7 +365,7 @@ class Lane:
             worker.send(wire.State(rows))
             worker.last_sign = asyncio.get_running_loop().time()  # reading all of it may take a while
         for rows in changed:
-            worker.send(wire.State(rows))
+            worker.send(wire.State([row for row in rows if row.script != WAITING]))
         versions = {} if self._has_lived else dict(self._owner.state_versions())
         plan = self._owner.plan_of(self.generation)
         worker.send(wire.Restore(plan, self._broken, versions, dict(self.waiting.reached)))

@@ -28,11 +28,16 @@ class Waiting:
     def __init__(self, lane: int) -> None:
         self.reached: dict[str, int] = {}
         """How far event time has come in the lane, by source."""
+        self._told: dict[str, int] = {}
         self._key = str(lane)
         self._batches: dict[int, tuple[int, Batch]] = {}
         """By id, with the highest event time in it."""
         self._stored: dict[str, int] = {}
         """Names of the rows in the last checkpoint; with what was reached, where that is what they say."""
+
+    def restarted(self) -> None:
+        """The lane begins anew: it knows how far event time had come, and not what it was told since."""
+        self._told.clear()
 
     @property
     def batches(self) -> list[Batch]:
@@ -45,7 +50,9 @@ class Waiting:
 
     def note(self, batch: Batch, result: BatchResult) -> None:
         """Take note of a batch that the lane has handled, and of what came of it."""
-        self.reached |= batch.watermarks
+        self._told |= batch.watermarks
+        if batch.only is None and not (batch.isolated and batch.count):  # else time stands still in the lane
+            self.reached |= self._told
         if not result.holds:
             self._batches.clear()
             return
