@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 
 import msgspec
 
-from trimtab.api import CodecError, DiscovererContext
-from trimtab.artifacts.names import SETTINGS, artifact_name, is_library, nearest
+from trimtab.api import CodecError
+from trimtab.artifacts.names import SETTINGS, artifact_name, nearest
 from trimtab.cli.output import print_line
+from trimtab.cli.script_files import ScriptFiles
 from trimtab.config import Config, SourceConfig, expand, load
 from trimtab.engine.batch import Batch
 from trimtab.engine.calls import Call
 from trimtab.engine.engine import Engine, LoadedScript, Plan
-from trimtab.engine.resources import Resources
 from trimtab.engine.result import BatchResult
-from trimtab.engine.script import LogEntry, Script, ScriptHost
-from trimtab.engine.state import StateStore
+from trimtab.engine.script import LogEntry
 from trimtab.errors import ChangeRefused, Fault, UsageError
 from trimtab.plugin_manager import Plugins
 from trimtab.runtime.stream import source_specs
 from trimtab.runtime.work import END_OF_TIME, tick
 from trimtab.runtime.worker import wall_clock
-from trimtab.sandbox.limits import SignalLimits
-from trimtab.sandbox.tasks import EventLoopTasks
 
 GENERATION = 1
 
@@ -37,22 +32,27 @@ def try_script(config_path: Path, script: Path, events: Path, source: str | None
     """Run the script on every line of ``events`` (``-``: stdin). 1 if it is refused or an event fails."""
     plugins = Plugins.load()
     config = load(config_path.absolute(), plugins)
-    candidate = _read_script(script, config)
+    files = ScriptFiles(config, plugins)
+    candidate = files.read(script)
     plan = Plan(
         generation=GENERATION,
-        upserts={**_libraries(script, config, plugins), candidate.name: candidate.source},
+        upserts={**files.libraries(script), candidate.name: candidate.source},
         deletes=[],
         reload=[candidate.name],
         settings=expand(config.settings, SETTINGS),
         resources={name: expand(source, artifact_name(name)) for name, source in config.resources.items()},
     )
+
+    def engine_of(log: Callable[[LogEntry], None], rehearse: Callable[[Call], None]) -> Engine:
+        return Engine(plugins.script_engines(), files.host(log, rehearse), source_specs(config), wall_clock)
+
     # A trial beforehand tells the script's own source; what its top level logs comes again below.
-    loaded, faults = _engine(config, plugins, lambda _entry: None, lambda _call: None).check(plan)
+    loaded, faults = engine_of(lambda _entry: None, lambda _call: None).check(plan)
     if faults:
         raise ChangeRefused(faults)
     name = _source_name(source, loaded[candidate.name], config)
     printer = _Printer(as_json=as_json)
-    engine = _engine(config, plugins, printer.logged, printer.called)
+    engine = engine_of(printer.logged, printer.called)
     engine.prepare(plan)
     engine.commit()
     for number, record in _records(events):
@@ -150,55 +150,6 @@ def _print_result(result: BatchResult, printer: _Printer) -> None:
             printer.emitted(sink, value)
     for failed in result.failed:
         printer.failed(failed.fault)
-
-
-def _engine(
-    config: Config, plugins: Plugins, log: Callable[[LogEntry], None], rehearse: Callable[[Call], None]
-) -> Engine:
-    host = ScriptHost(
-        sources=frozenset(config.sources),
-        sinks=frozenset(config.sinks),
-        limits=SignalLimits(),
-        log=log,
-        bindings=plugins.bindings(),
-        roots=config.scripts,
-        resources=Resources(plugins.resource_kinds(), config.folder, time.perf_counter_ns, rehearse),
-        confined=config.confined,
-        state=StateStore(config.state_value),
-        tasks=EventLoopTasks(),
-    )
-    return Engine(plugins.script_engines(), host, source_specs(config), wall_clock)
-
-
-def _read_script(path: Path, config: Config) -> Script:
-    """The script, named as in the host: by its path below the scripts folder, or by its file name elsewhere."""
-    try:
-        source = path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"expected the file of a script, got {path}: {error.strerror}") from None
-    root = _root(path, config)
-    return Script.of(path.resolve().relative_to(root.resolve()).as_posix(), source)
-
-
-def _libraries(path: Path, config: Config, plugins: Plugins) -> dict[str, bytes]:
-    """The library files of the scripts folders, found as the host finds them."""
-    root = _root(path, config)
-    suffixes = frozenset(suffix for engine in plugins.script_engines() for suffix in engine.suffixes)
-    folders = config.scripts if root in config.scripts else (root,)
-    context = DiscovererContext(config.folder, folders, config.state, suffixes)
-    found: dict[str, bytes] = {}
-    for discoverer in plugins.discoverers(context):
-        snapshot = asyncio.run(discoverer.scan())
-        refused = {name: fault for name, fault in snapshot.refused.items() if is_library(name)}
-        if refused:
-            raise ChangeRefused(refused)
-        found |= {name: content for name, content in snapshot.artifacts.items() if is_library(name)}
-    return found
-
-
-def _root(path: Path, config: Config) -> Path:
-    resolved = path.resolve()
-    return next((folder for folder in config.scripts if resolved.is_relative_to(folder.resolve())), path.parent)
 
 
 def _source_name(asked: str | None, loaded: LoadedScript, config: Config) -> str:
