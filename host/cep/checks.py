@@ -6,10 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from trimtab.cep.errors import refused
-from trimtab.cep.pattern import Pattern, Stage, all_stages
+from trimtab.cep.pattern import Combined, Condition, Pattern, Stage, all_stages
 
 MAX_DEPTH = 16
 """Levels of groups."""
+MAX_STAGES = 500
+"""Stages of a pattern, groups among them."""
+MAX_CONDITIONS = 500
+"""Conditions of a pattern, without those that only join others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,7 @@ class _Rule:
 def check(pattern: Pattern) -> None:
     """Refuse a pattern that Flink refuses for its form. Raises :class:`RuleError`."""
     _check_depth(pattern.stages, 1, pattern)
+    _check_number(pattern)
     _check_names(pattern)
     for stage, before in _pairs(pattern.stages):
         for rule in (*_not_rules(stage, before), *_quantifier_rules(stage, before), *_group_rules(stage)):
@@ -78,10 +83,28 @@ def _group_rules(stage: Stage) -> Iterator[_Rule]:
 
 def _check_depth(stages: tuple[Stage, ...], depth: int, pattern: Pattern) -> None:
     if depth > MAX_DEPTH:
-        raise refused(pattern.name, f"at most {MAX_DEPTH} levels of groups", "more")
+        raise refused(pattern.path(pattern.name), f"at most {MAX_DEPTH} levels of groups", "more")
     for stage in stages:
         if stage.group is not None:
             _check_depth(stage.group, depth + 1, pattern)
+
+
+def _check_number(pattern: Pattern) -> None:
+    number = sum(1 for _stage in all_stages(pattern.stages))
+    if number > MAX_STAGES:
+        raise refused(pattern.path(pattern.name), f"at most {MAX_STAGES} stages", str(number))
+    conditions = sum(
+        _count(each) for stage in all_stages(pattern.stages) for each in (stage.condition, stage.quantifier.until)
+    )
+    if conditions > MAX_CONDITIONS:
+        expected = f"at most {MAX_CONDITIONS} conditions; && and || join more in one expression"
+        raise refused(pattern.path(pattern.name), expected, str(conditions))
+
+
+def _count(condition: Condition | None) -> int:
+    if isinstance(condition, Combined):
+        return sum(map(_count, condition.parts))
+    return condition is not None
 
 
 def _check_names(pattern: Pattern) -> None:
@@ -97,5 +120,5 @@ def _check_skip(pattern: Pattern) -> None:
         return
     names = [stage.name for stage in pattern.stages if stage.group is None]
     if pattern.skip.stage not in names:
-        expected = f"a node of the outermost graph that is no group ({', '.join(names)})"
-        raise refused("afterMatchStrategy.patternName", expected, repr(pattern.skip.stage))
+        expected = f"a node of the outermost graph that is no group ({', '.join(names)[:500]})"
+        raise refused(f"{pattern.path(pattern.skip)}.patternName", expected, repr(pattern.skip.stage))

@@ -9,16 +9,23 @@ what surprises.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from trimtab.cep.automaton import Automaton, Kind, State
 from trimtab.cep.errors import RuleError, refused
-from trimtab.cep.formulas import ALWAYS, NEVER, Formula, both, negated, of_condition
+from trimtab.cep.formulas import ALWAYS, NEVER, And, Formula, Not, Or, both, negated, of_condition
 from trimtab.cep.pattern import Contiguity, Edge, Pattern, Stage
 
 MAX_STATES = 2_000
 """States that an automaton may have: what is repeated has a state for each time."""
+MAX_ASKED = 20_000
+"""Conditions on the transitions of an automaton, each as often as it stands there."""
+MAX_IN_A_ROW = 100
+"""States that may lie on a way without events: as many may be asked of one event."""
+MAX_WAYS = 1_000
+"""Ways without events from one state."""
 GROUP_STATE = "GroupPattern"
 """What states between the rounds of a group are counted under, whichever group it is."""
 _MAX_COPIES = 200
@@ -65,7 +72,7 @@ class _Compiler:
         longest = max((state.window for state in self._states if state.window is not None), default=0)
         if self._window is not None and longest > self._window:
             expected = f"windows between events of at most the rule's window ({self._window} ms)"
-            raise refused("window", expected, f"{longest} ms")
+            raise refused(self._pattern.path(self._pattern.name), expected, f"{longest} ms")
         last = self._pattern.stages[-1]
         if last.edge == "NOT_FOLLOW" and not self._window and not last.window("PREVIOUS_AND_CURRENT"):
             raise refused(self._pattern.path(last), "a window, as the rule ends with NOT_FOLLOW", "none")
@@ -124,7 +131,7 @@ class _Compiler:
     def _new_state(self, name: str, kind: Kind = "normal") -> State:
         if len(self._states) >= MAX_STATES:
             expected = f"a pattern of at most {MAX_STATES} states; a stage has one for each time it may repeat"
-            raise refused(self._pattern.name, expected, "more")
+            raise refused(self._pattern.path(self._pattern.name), expected, "more")
         state = State(name, self._numbers[name], kind)
         self._numbers[name] += 1
         self._states.append(state)
@@ -366,6 +373,16 @@ class _Compiler:
         return entry
 
 
+def _size(formula: Formula) -> int:
+    match formula:
+        case Not(part):
+            return _size(part)
+        case And(parts) | Or(parts):
+            return sum(map(_size, parts))
+        case _:
+            return 1
+
+
 def _deny(state: State, formula: Formula) -> None:
     """Close every way out of a state for the events that a greedy loop would take."""
     for each in state.transitions:
@@ -374,22 +391,43 @@ def _deny(state: State, formula: Formula) -> None:
 
 def _check_ways(pattern: Pattern, automaton: Automaton) -> None:
     """Refuse what makes Flink hang (a way without event back to where it began) or crash (NOT before any event)."""
-    finished: set[int] = set()
+    finished: dict[int, _Ways] = {}
     for state in automaton.states:
         _check_cycles(pattern, state, finished)
+    _check_size(pattern, automaton, finished.values())
     waiting, seen = [automaton.start], {id(automaton.start)}
     while waiting:
         for each in waiting.pop().proceeds:
             if each.condition == NEVER or id(each.target) in seen:
                 continue
             if each.target.kind == "stop":
-                path = pattern.paths.get(each.target.stage, each.target.stage)
+                path = pattern.path(each.target.stage)
                 raise refused(path, "an event that is taken before a NOT stage", "only optional stages before it")
             seen.add(id(each.target))
             waiting.append(each.target)
 
 
-def _check_cycles(pattern: Pattern, state: State, finished: set[int]) -> None:
+class _Ways(NamedTuple):
+    """The ways without events from a state: how many there are, and how long the longest is."""
+
+    number: int
+    longest: int
+
+
+def _check_size(pattern: Pattern, automaton: Automaton, ways: Collection[_Ways]) -> None:
+    """Refuse what would take too long to build, or to ask of one event state by state."""
+    path = pattern.path(pattern.name)
+    asked = sum(_size(each.condition) for state in automaton.states for each in state.transitions)
+    if asked > MAX_ASKED:
+        expected = f"at most {MAX_ASKED} conditions, each as often as its stage may repeat"
+        raise refused(path, expected, str(asked))
+    if max(each.longest for each in ways) - 1 > MAX_IN_A_ROW:
+        raise refused(path, f"at most {MAX_IN_A_ROW} optional stages in a row", "more")
+    if max(each.number for each in ways) > MAX_WAYS:
+        raise refused(path, f"at most {MAX_WAYS} ways around optional stages and out of loops", "more")
+
+
+def _check_cycles(pattern: Pattern, state: State, finished: dict[int, _Ways]) -> None:
     """Follow the ways without events, depth first and without recursion."""
     stack: list[tuple[State, Iterator[State]]] = [(state, _proceeds_to(state))]
     open_states = {id(state)}
@@ -399,13 +437,16 @@ def _check_cycles(pattern: Pattern, state: State, finished: set[int]) -> None:
         current, targets = stack[-1]
         target = next(targets, None)
         if target is None:
-            finished.add(id(current))
+            ways = [finished[id(each)] for each in _proceeds_to(current)]
+            longest = max((each.longest for each in ways), default=0)
+            finished[id(current)] = _Ways(1 + sum(each.number for each in ways), 1 + longest)
             open_states.discard(id(current))
             stack.pop()
         elif id(target) in open_states:
             name = next((s.stage for s, _ in stack if s.stage != GROUP_STATE), pattern.name)
-            path = pattern.paths.get(name, name)
-            raise refused(path, "a looping group whose every round takes an event", "one that may be empty")
+            raise refused(
+                pattern.path(name), "a looping group whose every round takes an event", "one that may be empty"
+            )
         elif id(target) not in finished:
             open_states.add(id(target))
             stack.append((target, _proceeds_to(target)))

@@ -95,6 +95,8 @@ class Conditions:
         except ExpressionError as error:
             wanted = "a GROOVY condition within the expression language" if groovy else "an expression"
             raise refused(path, wanted, f"{source!r}: {error}") from error
+        except RecursionError:
+            raise refused(path, "parameters that are nested less deeply", "more levels than can be read") from None
         iterative = any(isinstance(node, Field) and isinstance(node.path[0], Held) for node, _depth in walk(tree))
         asked = Asked(next(self._numbers), iterative=iterative, expression=expression)
         asked.ask = _ask_of_run(expression.test) if iterative else _ask_once(asked.number, expression.test)

@@ -14,6 +14,10 @@ T = TypeVar("T")
 LARGEST = 1 << 53
 """Numbers must be below: the integers that JavaScript can hold end there."""
 _MISSING: Any = object()
+_SHOWN = 60
+"""Characters of a value that messages show."""
+_LISTED = 20
+"""Values that messages list."""
 
 
 def decode(text: str | bytes, path: str) -> Any:
@@ -32,7 +36,7 @@ def shown(value: Any) -> str:
         text = msgspec.json.encode(value).decode()
     except (TypeError, ValueError, RecursionError):
         text = type(value).__name__
-    return text if len(text) <= 60 else text[:57] + "..."
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
 
 
 class Fields:
@@ -48,9 +52,10 @@ class Fields:
                 raise self._unknown(name, known)
 
     def _unknown(self, name: Any, known: Sequence[str]) -> RuleError:
-        near = get_close_matches(str(name), known, n=1)
+        name = str(name)[:_SHOWN]
+        near = get_close_matches(name, known, n=1)
         hint = f"{near[0]} (the nearest known field)" if near else f"one of {', '.join(known)}"
-        return refused(self.at(str(name)), hint, f"the unknown field {str(name)[:60]!r}")
+        return refused(self.at(name), hint, f"the unknown field {name!r}")
 
     def at(self, name: str) -> str:
         """Return the path of a field."""
@@ -101,10 +106,15 @@ def one_of(value: Any, path: str, values: Sequence[T]) -> T:
     """Return the one of some values that a value is equal to."""
     if isinstance(value, str) and value in values:
         return values[values.index(value)]
-    near = get_close_matches(str(value), [str(each) for each in values], n=1)
+    near = get_close_matches(value[:_SHOWN], _written(values), n=1) if isinstance(value, str) else []
     hint = f"; did you mean {near[0]}?" if near else ""
     raise refused(path, _listed(values), shown(value) + hint)
 
 
+def _written(values: Sequence[Any]) -> list[str]:
+    return [str(each)[:_SHOWN] for each in values]
+
+
 def _listed(values: Sequence[Any]) -> str:
-    return f"one of {', '.join(map(str, values))}"
+    some = ", ".join(_written(values[:_LISTED]))
+    return f"one of {some}" + (f" and {len(values) - _LISTED} more" if len(values) > _LISTED else "")

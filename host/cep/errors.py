@@ -19,4 +19,8 @@ class RuleError(TrimtabError):
 
 def refused(path: str, expected: str, got: str) -> RuleError:
     """Return the error for one problem."""
-    return RuleError([Problem(path, expected, got)])
+    return RuleError([Problem(*map(_printable, (path, expected, got)))])
+
+
+def _printable(text: str) -> str:
+    return text.encode(errors="backslashreplace").decode()  # names may hold lone surrogates

@@ -132,12 +132,14 @@ class Pattern:
     stages: tuple[Stage, ...]
     skip: SkipStrategy = SkipStrategy()
     name: str = "pattern"
-    paths: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
-    """Where each stage stands in the JSON that it was read from, by name."""
+    paths: Mapping[str | Condition | SkipStrategy, str] = field(default_factory=dict, compare=False, repr=False)
+    """Where it stands in the JSON that it was read from: the whole and its stages by name, the rest by itself."""
 
-    def path(self, stage: Stage) -> str:
-        """Return where a stage stands, for messages."""
-        return self.paths.get(stage.name, stage.name)
+    def path(self, part: str | Stage | Condition | SkipStrategy) -> str:
+        """Return where a part stands, or the stage of a name, for messages."""
+        if isinstance(part, Stage):
+            part = part.name
+        return self.paths.get(part, part if isinstance(part, str) else self.paths.get(self.name, self.name))
 
 
 def all_stages(stages: tuple[Stage, ...]) -> Iterator[Stage]:

@@ -65,7 +65,7 @@ def place(
     pattern = rule.pattern
     machine = Machine(
         pattern,
-        lambda condition: conditions.ask(condition, rule.parameters, functions, "$.pattern"),
+        lambda condition: conditions.ask(condition, rule.parameters, functions, pattern.path(condition)),
         rule.partial_matches,
     )
     return Placed(name or rule.id, version, rule, machine)

@@ -72,7 +72,7 @@ def _beginning(state: State) -> Formula:
     for each in state.transitions:
         if each.action == "take":
             ways.append(each.condition)
-        elif each.action == "proceed":
+        elif each.action == "proceed" and each.condition != NEVER:
             ways.append(both(each.condition, _beginning(each.target)))
     return either(*ways)
 
@@ -84,6 +84,7 @@ class _Writer:
         self._automaton, self._ask = automaton, ask
         self._numbers = {id(state): number for number, state in enumerate(automaton.states)}
         self._final: dict[int, Formula] = {}
+        self._conditions: dict[Condition, int] = {}
         self.asked: dict[Condition, Asked] = {}
         self.stages: list[str] = []
 
@@ -145,7 +146,9 @@ class _Writer:
         if state.kind == "final":
             return ALWAYS
         if id(state) not in self._final:
-            ways = [both(each.condition, self._complete(each.target)) for each in state.proceeds]
+            # What is never true may lead in a circle.
+            possible = [each for each in state.proceeds if each.condition != NEVER]
+            ways = [both(each.condition, self._complete(each.target)) for each in possible]
             self._final[id(state)] = either(*ways)
         return self._final[id(state)]
 
@@ -174,8 +177,9 @@ class _Writer:
 
     def _atom(self, condition: Condition) -> str:
         if condition not in self.asked:
+            self._conditions[condition] = len(self.asked)
             self.asked[condition] = self._ask(condition)
-        number = list(self.asked).index(condition)
+        number = self._conditions[condition]
         if self.asked[condition].iterative:
             return f"ask{number}(value, run)"
         return f"(known if (known := memo.get(id{number})) is not None else ask{number}(value, memo))"

@@ -9,10 +9,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from trimtab.cep.checks import MAX_DEPTH, check
+from trimtab.cep.checks import MAX_DEPTH, MAX_STAGES, check
 from trimtab.cep.documents import Fields, one_of, shown
 from trimtab.cep.errors import refused
-from trimtab.cep.pattern import Contiguity, Edge, Pattern, Quantifier, SkipStrategy, Stage, Window, free_name
+from trimtab.cep.pattern import (
+    Combined,
+    Condition,
+    Contiguity,
+    Edge,
+    Pattern,
+    Quantifier,
+    SkipStrategy,
+    Stage,
+    Window,
+    free_name,
+)
 from trimtab.cep.reading_conditions import read_condition
 
 CONTIGUITIES: tuple[Contiguity, ...] = ("STRICT", "SKIP_TILL_NEXT", "SKIP_TILL_ANY")
@@ -42,7 +53,7 @@ def read_pattern(value: Any, path: str = "$") -> Pattern:
 class _Reader:
     """The dialect of dynamic Flink CEP."""
 
-    paths: dict[str, str] = field(default_factory=dict)
+    paths: dict[str | Condition | SkipStrategy, str] = field(default_factory=dict)
 
     def pattern(self, value: Any, path: str) -> Pattern:
         root = Fields(value, path, (*_ROOT, *_GRAPH))
@@ -77,7 +88,10 @@ class _Reader:
         if depth > MAX_DEPTH:
             raise refused(graph.path, f"at most {MAX_DEPTH} levels of groups", "more")
         nodes: dict[str, Stage] = {}
-        for number, node in enumerate(graph.items("nodes", "a list of nodes")):
+        values = graph.items("nodes", "a list of nodes")
+        if len(values) > MAX_STAGES:
+            raise refused(graph.at("nodes"), f"at most {MAX_STAGES} nodes", str(len(values)))
+        for number, node in enumerate(values):
             path = f"{graph.at('nodes')}[{number}]"
             stage = self.node(node, path, depth)
             if stage.name in self.paths:
@@ -95,7 +109,7 @@ class _Reader:
         node.one_of("type", ["ATOMIC", "COMPOSITE"])
         node.get("quantifier", "an object")
         quantifier = self.quantifier(node, "quantifier")
-        condition = read_condition(node.optional("condition"), node.at("condition"))
+        condition = self.condition(node, "condition")
         windows = self.windows(node) if node.has("windows") else ()
         if not is_group:
             return Stage(name, condition=condition, quantifier=quantifier, windows=windows)
@@ -103,6 +117,19 @@ class _Reader:
             self.skip(node, "afterMatchStrategy")  # of an inner graph it counts nothing, but must be one
         group = self.graph(node, depth + 1)
         return Stage(name, condition=condition, quantifier=quantifier, windows=windows, group=group)
+
+    def condition(self, around: Fields, name: str) -> Condition | None:
+        condition = read_condition(around.optional(name), around.at(name))
+        if condition is not None:
+            self._note(condition, around.at(name))
+        return condition
+
+    def _note(self, condition: Condition, path: str) -> None:
+        if not isinstance(condition, Combined):
+            self.paths.setdefault(condition, path)
+            return
+        for number, part in enumerate(condition.parts):
+            self._note(part, f"{path}.nestedConditions[{number}]")
 
     def quantifier(self, node: Fields, name: str) -> Quantifier:
         fields = Fields(
@@ -120,7 +147,7 @@ class _Reader:
             raise refused(path, "one of SINGLE, LOOPING and TIMES", shown(properties))
         repeat: Any = repeats[0] if repeats else "SINGLE"
         least, most, window = self.times(around, repeat)
-        until = read_condition(around.optional("untilCondition"), around.at("untilCondition"))
+        until = self.condition(around, "untilCondition")
         optional, greedy = "OPTIONAL" in properties, "GREEDY" in properties
         return Quantifier(repeat, least, most, optional, greedy, inner, window, until)
 
@@ -170,7 +197,9 @@ class _Reader:
         strategy = Fields(around.optional(name), around.at(name), ("type", "patternName"))
         kind: Any = strategy.one_of("type", SKIPS)
         named = kind in ("SKIP_TO_FIRST", "SKIP_TO_LAST")
-        return SkipStrategy(kind, strategy.text("patternName") if named else None)
+        found = SkipStrategy(kind, strategy.text("patternName") if named else None)
+        self.paths.setdefault(found, around.at(name))
+        return found
 
 
 class _OtherReader(_Reader):
@@ -184,7 +213,8 @@ class _OtherReader(_Reader):
         first = Fields(nodes[stages[0].name], self.paths[stages[0].name], _OTHER_NODE)
         key = "afterMatchSkipStrategy"
         skip = self.skip(first, key) if first.has(key) else SkipStrategy()
-        return Pattern(stages, skip, free_name("pattern", stages), self.paths)
+        name = free_name("pattern", stages)
+        return Pattern(stages, skip, name, {**self.paths, name: path})
 
     def node(self, value: Any, path: str, depth: int) -> Stage:
         node = Fields(value, path, _OTHER_NODE)
@@ -209,7 +239,7 @@ class _OtherReader(_Reader):
             group = self.chain(Fields(node.optional("graph"), node.at("graph"), ("nodes", "edges")), depth + 1)
         stage = Stage(
             name,
-            condition=read_condition(node.optional("condition"), node.at("condition")),
+            condition=self.condition(node, "condition"),
             quantifier=self.repeated(fields, node, inner),
             group=group,
         )
@@ -239,7 +269,8 @@ def _ordered(graph: Fields, nodes: dict[str, Stage]) -> tuple[Stage, ...]:
         name, kind = following[name]
         ordered.append(_with_edge(nodes[name], kind))
     if len(ordered) != len(nodes):
-        apart = next(each for each in nodes if each not in {stage.name for stage in ordered})
+        joined = {stage.name for stage in ordered}
+        apart = next(each for each in nodes if each not in joined)
         raise refused(graph.at("edges"), "edges that join all nodes to one chain", f"{apart!r} apart")
     return tuple(ordered)
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+import msgspec
+
 from trimtab.cep.builder import PatternBuilder
 from trimtab.cep.checks import check
 from trimtab.cep.documents import Fields, decode, shown
@@ -101,9 +103,14 @@ def read_rule(rule: Any, name: str = "rule") -> Rule:
     value = decode(rule, "$") if isinstance(rule, str | bytes) else rule
     if not isinstance(value, dict):
         raise refused("$", "a rule: an object", shown(value))
-    if not any(mark in value for mark in _MARKS):
+    if not is_document(value):
         return Rule(name, read_pattern(value), read_target(DEFAULT_TARGET, "function"))
     return _document(Fields(value, "$", FIELDS), name)
+
+
+def is_document(value: Mapping[str, Any]) -> bool:
+    """Whether decoded JSON is a whole document, not a bare pattern."""
+    return any(mark in value for mark in _MARKS)
 
 
 def _document(fields: Fields, name: str) -> Rule:
@@ -161,7 +168,11 @@ def _parameters(fields: Fields) -> dict[str, Any]:
     value = decode(value, fields.at("parameters")) if isinstance(value, str) and value else value or {}
     if not isinstance(value, dict):
         raise refused(fields.at("parameters"), "an object", shown(value))
-    return value
+    try:
+        copy: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(value))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise refused(fields.at("parameters"), "values that JSON can hold", str(error)) from None
+    return copy
 
 
 def _texts(fields: Fields, name: str) -> tuple[str, ...]:

@@ -62,7 +62,8 @@ class RuleLoader:
         return Compiled(name, rule, version, document, machine)
 
     def _make_ready(self, condition: Condition, rule: Rule) -> Any:
-        return self._conditions.ask(condition, rule.parameters, self._function, "$.pattern")
+        path = "$.pattern" if rule.pattern is None else rule.pattern.path(condition)
+        return self._conditions.ask(condition, rule.parameters, self._function, path)
 
     def _function(self, call: FunctionCall) -> Test:
         target = function_target(call.function)
