@@ -87,7 +87,7 @@ class Conditions:
 
     def _expression(self, source: str, parameters: Mapping[str, Any], path: str, *, groovy: bool) -> Asked:
         try:
-            tree = _with_partial(resolve(parse(source), dict(parameters), source))
+            tree = _with_partial(resolve(parse(source), dict(parameters), source), source)
             known = self._known.get(key := repr(tree))
             if known is not None:
                 return known
@@ -179,10 +179,19 @@ class _EventOfRun:
         return events[0]
 
 
-def _with_partial(node: Node) -> Node:
-    """Put a path that reads the partial match in the place of ``first``, ``last`` and ``all`` of a stage."""
-    if isinstance(node, Call) and node.name in _OF_PARTIAL:
+def _with_partial(node: Node, source: str) -> Node:
+    """Put a path that reads the partial match in the place of ``first``, ``last`` and ``all`` of a stage.
+
+    Raises :class:`ExpressionError` where these are not called with the name of a stage.
+    """
+
+    def replace(node: Node) -> Node:
+        if not (isinstance(node, Call) and node.name in _OF_PARTIAL):
+            return rebuilt(node, replace)
         match node.arguments:
             case (Literal(str() as stage),):
                 return Field((Held(node.name, stage),), node.start)
-    return rebuilt(node, _with_partial)
+        message = f"expected the name of a stage in quotes for {node.name}, got something else"
+        raise ExpressionError(message, source, node.start)
+
+    return replace(node)

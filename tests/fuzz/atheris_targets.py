@@ -22,6 +22,7 @@ with atheris.instrument_imports(include=["trimtab", "tomllib"]):
 
     from trimtab.api import CodecError, Script
     from trimtab.artifacts.names import is_script
+    from trimtab.cep import Matcher, RuleError
     from trimtab.config import load
     from trimtab.durations import parse_duration
     from trimtab.engine.batch import Batch, Events, InvalidRecordsError, SourceSpec
@@ -57,6 +58,19 @@ def expression(data: bytes) -> None:
     for value in ({"a": 1, "b": {"a": "x"}}, None, _json(event)):
         if compiled.test(value) not in (True, False):
             raise AssertionError(compiled)
+
+
+def rule(data: bytes) -> None:
+    """Any bytes are a rule or refused with their place in the JSON; any event gives matches."""
+    text, _, event = data.partition(b"\0")
+    try:
+        matcher = Matcher(text, time="arrival", functions=lambda _call: lambda _event, _partial: True)
+    except RuleError as error:
+        if not all(problem.path for problem in error.problems):
+            raise
+        return
+    for value in ({"a": 1, "b": {"a": "x"}}, None, _json(event)):
+        matcher.feed(value)
 
 
 def events(data: bytes) -> None:
@@ -116,11 +130,21 @@ def _json(data: bytes) -> object:
         return data.decode(errors="replace")
 
 
+_NODE = b'{"name":"a","type":"ATOMIC","quantifier":{"consumingStrategy":"STRICT","properties":["LOOPING","GREEDY"],'
+_NODE += b'"times":{"from":2,"to":3,"windowTime":null}},"condition":{"type":"AVIATOR","expression":"a > 1"}}'
+_SINGLE = b'{"consumingStrategy":"SKIP_TILL_NEXT","properties":["SINGLE"]}'
+RULES = [
+    b'{"nodes":[{"name":"a","quantifier":{"properties":["SINGLE","OPTIONAL"]}}],"edges":[]}',
+    b'{"id":"r","pattern":{"name":"r","type":"COMPOSITE","quantifier":' + _SINGLE + b',"nodes":[' + _NODE + b"],"
+    b'"edges":[],"afterMatchStrategy":{"type":"SKIP_TO_LAST","patternName":"a"},'
+    b'"window":{"type":"FIRST_AND_LAST","time":{"unit":"DAYS","size":1}}},"parameters":{"b":1}}\0{"a": 2}',
+]
 ALL = "all"
 ROOT = Path(__file__).parents[2]
 TARGETS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {
     "configuration": (configuration, [(ROOT / "trimtab.toml").read_bytes(), b"a.b = [[1, 'x', 1979-05-27]]\n"]),
     "expression": (expression, [b"a > 1 && b.a =~ /x+/ ? count(a) : 'y'\0{\"a\": 2}", b"jsonpath(b, '$.a[0]') != nil"]),
+    "rule": (rule, RULES),
     "events": (events, [b'{"a":{"b":1},"ts":5}\n[1e9,"\\u00e9"]', b"\x82\xa1a\x01\xa1b\xc7\x0c\xff" + b"\0" * 12]),
     "body": (body, [b'[{"a": 1},\n {"b": [2]}]', b'{"a": 1}\n\n{"a": 2}\n']),
     "python": (python, [path.read_bytes() for path in sorted((ROOT / "scripts").glob("*.py"))]),
