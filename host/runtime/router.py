@@ -28,6 +28,8 @@ class Router:
 
     def __init__(self, lanes: Sequence[Lane], sources: dict[str, SourceSpec], generation: int) -> None:
         self.generation = generation
+        self.place = 0
+        """Of what is put into the queues next, in the order in which events were read."""
         self.in_one_lane: frozenset[str] = frozenset()
         """Sources without key whose events keep state: all of it belongs to the key null, so to one lane."""
         self.rekeyed: dict[str, frozenset[str]] = {}
@@ -65,7 +67,7 @@ class Router:
 
     def tick(self, lane: Lane, now: int) -> None:
         """Have a lane fire the timers that are due now, in ms."""
-        work = tick(now)
+        work = tick(now, self.place)
         work.batch.id, work.batch.generation = next(self._ids), self.generation
         lane.put(work)
 
@@ -88,6 +90,7 @@ class Router:
             lane = await self._lane_with_room(source)
             part, remaining = _split(remaining, count if records.whole else max(lane.target, 1))
             self._put_part(lane, part, delivery)
+            self.place += 1
             self.positions[source] = Position(records.partition, _next_position(part, remaining, records.end))
         delivery.complete()
         return delivery
@@ -121,7 +124,7 @@ class Router:
 
     def _put(self, lane: Lane, batch: Batch, delivery: Delivery) -> None:
         batch.id, batch.generation = next(self._ids), self.generation
-        lane.put(Work(batch, [delivery.add()]))
+        lane.put(Work(batch, [delivery.add()], place=self.place, end=self.place))
 
     async def _lane_with_room(self, source: str) -> Lane:
         """Wait for room: in any lane for unkeyed events, in every lane for keyed ones, whose share may go anywhere."""

@@ -35,6 +35,7 @@ from trimtab.runtime.sinks import SinkWriter
 from trimtab.runtime.stats import CallStats, RuleStats, ScriptStats
 from trimtab.runtime.supervisor import Lane
 from trimtab.runtime.waiting import WAITING, Stored, distribute
+from trimtab.runtime.watermarks import Watermarks
 from trimtab.runtime.wire import Setup
 from trimtab.runtime.work import END_OF_TIME, Work
 
@@ -178,7 +179,7 @@ class Stream:
         if self._ended != self.ingests.keys():
             return
         await self.drain()
-        self._watermarks = dict.fromkeys(self._ended, END_OF_TIME)
+        self._watermarks.end(dict.fromkeys(self._ended, END_OF_TIME))
         for lane in self.lanes:
             self.router.tick(lane, self.now())
 
@@ -317,7 +318,7 @@ class Stream:
 
     def _resume(self, checkpoint: Checkpoint | None) -> None:
         """Have the sources go on from a checkpoint."""
-        self._watermarks = {} if checkpoint is None else dict(checkpoint.watermarks)
+        self._watermarks = Watermarks({} if checkpoint is None else checkpoint.watermarks)
         for name, ingest in self.ingests.items():
             if checkpoint is not None:
                 ingest.resume(checkpoint.sources.get(name), checkpoint.watermarks.get(name))
@@ -350,9 +351,9 @@ class Stream:
         versions = {} if checkpoint is None else checkpoint.versions
         return {name: version for name, version in versions.items() if name not in self._rolled_back}
 
-    def watermarks(self) -> Mapping[str, int]:
+    def watermarks(self, place: int | None) -> Mapping[str, int]:
         """See :class:`LaneOwner`."""
-        return self._watermarks
+        return self._watermarks.before(place)
 
     def longest_timeout(self) -> float:
         """See :class:`LaneOwner`."""
@@ -374,8 +375,10 @@ class Stream:
         if work.outcome is None and result.max_timestamp is not None:
             watermark = self.ingests[work.batch.source].watermark
             watermark.observe(result.max_timestamp)
-            if watermark.value is not None:
-                self._watermarks[work.batch.source] = watermark.value
+            own = result.max_timestamp - watermark.lateness
+            self._watermarks.observe(work.batch.source, work.end, own)
+            under_way = [place for lane in self.lanes if (place := lane.place) is not None]
+            self._watermarks.settle(min(under_way, default=self.router.place))
         work.settle(result.failed[0].fault if result.failed else None)
 
     async def abandoned(self, work: Work, script: str | None, fault: Fault, timer: DueTimer | None) -> None:

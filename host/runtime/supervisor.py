@@ -56,8 +56,8 @@ class LaneOwner(Protocol):
     def state_versions(self) -> Mapping[str, str]:
         """The versions of the scripts that have left that state, where others may run now."""
 
-    def watermarks(self) -> Mapping[str, int]:
-        """How far the event time of each source has come, in ms."""
+    def watermarks(self, place: int | None) -> Mapping[str, int]:
+        """How far the event time of each source has come before a place in the order of events, in ms; None: at all."""
 
     def longest_timeout(self) -> float:
         """The highest time limit of the running handlers, seconds."""
@@ -197,10 +197,16 @@ class Lane:
     @property
     def has_news(self) -> bool:
         """Whether timers wait for event time that has come further than the process knows."""
-        return self.awaits_watermark and bool(self._news())
+        return self.awaits_watermark and bool(self._news(None))
 
-    def _news(self) -> dict[str, int]:
-        return {name: at for name, at in self._owner.watermarks().items() if self._told.get(name) != at}
+    @property
+    def place(self) -> int | None:
+        """Of the first events that are in its queue or under way, in the order of events; None: there are none."""
+        items = (*self._flight, *self._queue)
+        return min((item.place for item in items if isinstance(item, Work)), default=None)
+
+    def _news(self, place: int | None) -> dict[str, int]:
+        return {name: at for name, at in self._owner.watermarks(place).items() if self._told.get(name, at - 1) < at}
 
     def thaw(self, *, kept: bool) -> None:
         """What is frozen is in a checkpoint, if it was kept; else it belongs to the next one."""
@@ -277,7 +283,7 @@ class Lane:
         self._queued -= batch.count
         self._flying += batch.count
         if batch.only is None:
-            batch.watermarks = self._news()
+            batch.watermarks = self._news(work.place)
             self._told |= batch.watermarks
         self._send(wire.Replay(batch, *work.replay) if work.replay else batch)
 

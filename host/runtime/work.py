@@ -59,6 +59,12 @@ class Work:
     started: bool = False
     """Its events are in flight in the lane, which goes on with what follows."""
 
+    place: int = 0
+    """Of its first events in the order in which events were read."""
+
+    end: int = 0
+    """Of its last events."""
+
     def settle(self, fault: Fault | None) -> None:
         """Say what came of a replay."""
         if self.outcome is not None and not self.outcome.done():
@@ -86,7 +92,7 @@ class Work:
         self.done()
         if batch.only is None:
             timers = structs.replace(batch, data=b"", count=0, positions=None, isolated=True)
-            yield Work(timers, [])
+            yield Work(timers, [], place=self.place, end=self.end)
 
     def without(self, script: str) -> Work:
         """The same events, for all scripts but this one too."""
@@ -116,9 +122,10 @@ class Barrier:
             self.passed.set_result(None)
 
 
-def tick(now: int) -> Work:
+def tick(now: int, place: int = 0) -> Work:
     """No events: only the timers that are due at a time, in ms, are fired."""
-    return Work(Batch(id=0, generation=0, source="", data=b"", count=0, arrival=now), [])
+    batch = Batch(id=0, generation=0, source="", data=b"", count=0, arrival=now)
+    return Work(batch, [], place=place, end=place)
 
 
 def joined(first: Work, second: Work, limit: int) -> Work | None:
@@ -140,4 +147,4 @@ def joined(first: Work, second: Work, limit: int) -> Work | None:
     else:
         return None
     batch = structs.replace(one, data=one.data + b"\n" + two.data, count=one.count + two.count, positions=positions)
-    return Work(batch, first.deliveries + second.deliveries)
+    return Work(batch, first.deliveries + second.deliveries, place=first.place, end=second.end)

@@ -31,7 +31,7 @@ class NoOwner:
     def state_versions(self) -> Mapping[str, str]:
         raise NotImplementedError
 
-    def watermarks(self) -> Mapping[str, int]:
+    def watermarks(self, place: int | None) -> Mapping[str, int]:
         raise NotImplementedError
 
     def longest_timeout(self) -> float:
