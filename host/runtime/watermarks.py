@@ -6,7 +6,7 @@ another: a batch comes with the watermark of what lies before it in the order in
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from collections.abc import Mapping
 
 
@@ -22,11 +22,12 @@ class Watermarks:
     def observe(self, source: str, place: int, watermark: int) -> None:
         """Take note of the watermark behind a batch that was handled; ``place``: the batch's."""
         later = self._later.setdefault(source, [])
-        at = bisect_left(later, (place,))
+        at = bisect_left(later, (place + 1,))
         if (at and later[at - 1][1] >= watermark) or watermark <= self._base.get(source, watermark - 1):
             return
-        insort(later, (place, watermark))
-        later[at + 1 :] = [each for each in later[at + 1 :] if each[1] > watermark]
+        first = bisect_left(later, (place,))
+        higher = [each for each in later[at:] if each[1] > watermark]
+        later[first:] = [(place, watermark), *higher]
 
     def before(self, place: int | None) -> dict[str, int]:
         """Return the watermarks of what lies before a place; None: of everything."""
