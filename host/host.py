@@ -17,6 +17,7 @@ from trimtab.api import Discoverer, Notice, SourceError, TrimtabError
 from trimtab.artifacts.store import FILE_NAME, ArtifactStore
 from trimtab.config import Config, expand
 from trimtab.control.endpoint import lock, published, token
+from trimtab.control.rules import choice, running_rules
 from trimtab.control.running import RunningStatus
 from trimtab.deploy.deployer import Deployer
 from trimtab.deploy.discoverers import find_discoverers
@@ -226,6 +227,10 @@ class Host:
             "dead_letters": self.dead_letters.count(),
         }
 
+    def rules(self, name: str | None, after: str, limit: int) -> list[dict[str, Any]]:
+        """Return the documents of ``rules --json``."""
+        return running_rules(self._deployer.book, self._stream, self._config.mask, choice(name, after, limit))
+
     async def rollback(self, name: str, to: str | None) -> dict[str, Any]:
         """Roll one artifact back. Raises :class:`UsageError` or :class:`ChangeRefused`."""
         return _document(await self._deployer.rollback(name, to, self._discoverers))
@@ -240,8 +245,9 @@ class Host:
 
     def _what_runs(self) -> str:
         book = self._deployer.book
-        scripts = ", ".join(f"{name} {script.version[:12]}" for name, script in sorted(book.loaded.items()))
-        return f"listening; generation {book.generation} runs {scripts or 'no script yet'}"
+        scripts = [f"{name} {book.active[name].hash[:12]}" for name in sorted(book.active.of_kind("script"))]
+        rules = [f"{book.active.count('rule')} rules"] if book.active.count("rule") else []
+        return f"listening; generation {book.generation} runs {', '.join(scripts + rules) or 'no script yet'}"
 
 
 def _document(notice: Notice) -> dict[str, Any]:

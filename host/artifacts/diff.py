@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from difflib import unified_diff
 
+import msgspec
+
 NO_NEWLINE = "\\ No newline at end of file"
 
 
@@ -24,6 +26,22 @@ def diff(old: bytes | None, new: bytes | None, old_label: str, new_label: str, *
         if not line.endswith("\n"):
             lines.append(NO_NEWLINE)
     return lines
+
+
+def readable(old: bytes | None, new: bytes | None) -> tuple[bytes | None, bytes | None]:
+    """Return two JSON documents over several lines, where one of them stands in one line; what is no JSON as it is."""
+    if all(content is None or b"\n" in content.strip() for content in (old, new)):
+        return old, new
+    return _indented(old), _indented(new)
+
+
+def _indented(content: bytes | None) -> bytes | None:
+    if content is None:
+        return None
+    try:
+        return msgspec.json.format(content, indent=2) + b"\n"
+    except (msgspec.DecodeError, RecursionError):
+        return content
 
 
 def _is_binary(content: bytes | None) -> bool:

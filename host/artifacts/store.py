@@ -65,7 +65,7 @@ class ArtifactStore:
     def stage_all(self, contents: Mapping[str, bytes], origin: str) -> dict[str, Version]:
         """Store the bytes of some artifacts, and return their versions by name.
 
-        Bytes equal to the latest version of the name are that version; other bytes are the next one.
+        Bytes equal to the latest version of the name, from the same place, are that version; others are the next one.
         """
         with self._db.transaction():
             return {name: self._stage(name, content, origin) for name, content in contents.items()}
@@ -73,7 +73,7 @@ class ArtifactStore:
     def _stage(self, name: str, content: bytes, origin: str) -> Version:
         digest = hashlib.sha256(content).hexdigest()
         latest = self._db.row("SELECT * FROM versions WHERE name = ? ORDER BY seq DESC LIMIT 1", name)
-        if latest is not None and latest[2] == digest:
+        if latest is not None and (latest[2], latest[4]) == (digest, origin):
             return Version(*latest)
         version = Version(name, 1 if latest is None else latest[1] + 1, digest, _now(), origin)
         self._db.write("INSERT OR IGNORE INTO blobs VALUES (?, ?)", (digest, content))

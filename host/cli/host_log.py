@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any
 
 import structlog
 
 from trimtab.api import Notice, hookimpl
+from trimtab.cli.output import first_of
 
 
 def configure(mask: Callable[[str], str] = str) -> None:
@@ -47,13 +48,13 @@ class Announcer:
     def trimtab_generation_committed(self, notice: Notice) -> None:
         """Say what changed and how long it took."""
         self._log.info(f"generation {notice.generation}: {_changes(notice)}", reason=notice.reason, **_times(notice))
-        for name, fault in notice.faults.items():
-            self._log.error(f"{name} was left out: {fault}", generation=notice.generation)
+        for left_out in first_of(_faults(notice, " was left out"), len(notice.faults)):
+            self._log.error(left_out, generation=notice.generation)
 
     @hookimpl
     def trimtab_change_refused(self, notice: Notice) -> None:
         """Say why."""
-        why = "; ".join(f"{name}: {fault}" for name, fault in notice.faults.items())
+        why = "; ".join(first_of(_faults(notice), len(notice.faults)))
         self._log.error(
             f"generation {notice.generation} refused: {why}",
             reason=notice.reason,
@@ -62,8 +63,13 @@ class Announcer:
         )
 
 
+def _faults(notice: Notice, became: str = "") -> Iterator[str]:
+    return (f"{name}{became}: {fault}" for name, fault in notice.faults.items())
+
+
 def _changes(notice: Notice) -> str:
-    return ", ".join(f"{name} {change}" for name, change in sorted(notice.changes.items())) or "nothing to load"
+    changes = (f"{name} {change}" for name, change in sorted(notice.changes.items()))
+    return ", ".join(first_of(changes, len(notice.changes))) or "nothing to load"
 
 
 def _times(notice: Notice) -> dict[str, float]:

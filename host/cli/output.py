@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 PIPE_WIDTH = 200
 """Columns of a table that does not go to a terminal."""
+MOST_NAMED = 20
+"""Of what there may be very much: rules of one generation."""
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -47,6 +50,12 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty:
         console().print(table)
     else:
         print(empty)
+
+
+def first_of(texts: Iterable[str], count: int, most: int = MOST_NAMED) -> list[str]:
+    """Return some of ``count`` texts, and how many there are beside them."""
+    shown = list(islice(texts, most))
+    return shown if count <= most else [*shown, f"and {count - most} more"]
 
 
 def moment(at: int) -> str:

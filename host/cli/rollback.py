@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from trimtab.cli.output import print_json
+from trimtab.cli.output import first_of, print_json
 from trimtab.cli.project import Project, open_project
 from trimtab.control import endpoint
 from trimtab.errors import UsageError
@@ -41,5 +41,6 @@ def _stopped(project: Project, name: str | None, to: str | None, generation: int
 
 def _print(document: Mapping[str, Any], *, running: bool) -> None:
     when = "" if running else " (runs when the host starts)"
-    changes = ", ".join(f"{name} {change}" for name, change in document["changes"].items())
+    found = document["changes"]
+    changes = ", ".join(first_of((f"{name} {change}" for name, change in found.items()), len(found)))
     print(f"generation {document['generation']}{when}: {changes}")

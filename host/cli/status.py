@@ -9,6 +9,8 @@ from typing import Any
 from trimtab.cli.output import print_json, print_table
 from trimtab.cli.project import open_project
 
+REFUSED_RULES = 20
+"""Of which the table says why."""
 SCRIPT_COLUMNS = ("script", "seq", "version", "state", "handled", "failed", "p50 us", "p99 us", "error")
 SCRIPT_FIELDS = ("name", "seq", "version", "state", "handled", "failed", "p50_us", "p99_us", "error")
 
@@ -34,6 +36,7 @@ def _print(document: Mapping[str, Any]) -> None:
     print(f"generation {document['generation']}, {state}, {document['dead_letters']} dead letters\n")
     scripts = [[script.get(field) for field in SCRIPT_FIELDS] for script in document["scripts"]]
     print_table(SCRIPT_COLUMNS, scripts, empty="no scripts")
+    _print_rules(document["rules"])
     _print_parts("source", document["sources"])
     _print_parts("sink", document["sinks"])
     _print_parts("resource", {name: _without_scripts(part) for name, part in document["resources"].items()})
@@ -42,6 +45,17 @@ def _print(document: Mapping[str, Any]) -> None:
     lanes = [(lane["pid"], lane["state"], lane["restarts"]) for lane in document["lanes"]]
     if lanes:
         print_table(("lane", "state", "restarts"), lanes, empty="")
+
+
+def _print_rules(rules: Mapping[str, Any]) -> None:
+    """Print how many there are, and why some were refused."""
+    if not rules["running"] and not rules["refused"]:
+        return
+    rolled_back = f", {rules['rolled_back']} of them rolled back" if rules["rolled_back"] else ""
+    print(f"{rules['running']} rules run{rolled_back}, {rules['refused']} refused\n")
+    if rules["errors"]:
+        rows = list(rules["errors"].items())[:REFUSED_RULES]
+        print_table(("refused rule", "error"), rows, empty="")
 
 
 def _without_scripts(resource: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from trimtab.cli.output import console, moment, print_json, print_table, short
+from trimtab.cli.output import console, first_of, moment, print_json, print_table, short
 from trimtab.cli.project import open_project
 from trimtab.control import views
 
@@ -65,7 +65,8 @@ def _version_row(version: Mapping[str, Any]) -> list[object]:
 
 
 def _generation_row(generation: Mapping[str, Any]) -> list[object]:
-    changes = "\n".join(_change(name, change) for name, change in generation["changes"].items())
+    found = generation["changes"]
+    changes = "\n".join(first_of((_change(name, change) for name, change in found.items()), len(found)))
     return [generation["number"], moment(generation["at"]), generation["reason"], generation["outcome"], changes]
 
 

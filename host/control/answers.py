@@ -118,6 +118,30 @@ class ScriptStatus(ArtifactStatus):
     p99_us: float
 
 
+class RulesStatus(TypedDict):
+    """All rules together; ``errors``: why the first of those that were refused were, by name."""
+
+    running: Number
+    rolled_back: Number
+    refused: Number
+    errors: dict[str, str]
+
+
+class RuleStatus(ArtifactStatus):
+    """One rule. ``bound_keys``: how many keys and wildcards it is bound to; None: to every key."""
+
+    name: str
+    bound_keys: int | None
+    open: Number
+    matches: Number
+    timeouts: Number
+    condition_errors: Number
+    last_condition_error: str | None
+    stopped: Number
+    p50_us: float
+    p99_us: float
+
+
 class Calls(TypedDict):
     """Calls to a resource."""
 
@@ -160,6 +184,7 @@ class Status(TypedDict):
     generation: Number
     uptime_s: float | None
     scripts: list[ScriptStatus]
+    rules: RulesStatus
     sources: dict[str, SourceStatus]
     sinks: dict[str, SinkStatus]
     resources: dict[str, ResourceStatus]

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import chain
 from typing import Any
 
 import msgspec
 
 from trimtab.api import Discoverer
-from trimtab.artifacts.names import artifact_name, is_script, is_settings, resource_name
-from trimtab.control.views import artifact_status, calls_status, script_status
+from trimtab.artifacts.names import ArtifactKind, artifact_name, is_rule, kind_of, resource_name
+from trimtab.control.views import artifact_status, calls_status, rules_status, script_status
 from trimtab.deploy.book import Book
 from trimtab.runtime.stats import ScriptStats
 from trimtab.runtime.stream import Stream
 
 
 class RunningStatus:
-    """Made for one answer. ``mask`` keeps secrets out of messages."""
+    """Made for one answer, which costs little however many rules there are. ``mask`` keeps secrets out of messages."""
 
     def __init__(self, book: Book, stream: Stream, mask: Callable[[str], str]) -> None:
         self._book, self._stream, self._mask = book, stream, mask
@@ -25,11 +26,12 @@ class RunningStatus:
         """Return everything that has parts."""
         stream = self._stream
         return {
-            "scripts": [self._script(name) for name in self._names(is_script)],
+            "scripts": [self._script(name) for name in self._names("script")],
+            "rules": self._rules(),
             "sources": {name: msgspec.to_builtins(ingest.status()) for name, ingest in stream.ingests.items()},
             "sinks": {name: msgspec.to_builtins(sink.status) for name, sink in stream.sinks.items()},
             "resources": {name: self._resource(name) for name in self._resources()},
-            "settings": {name: self._artifact(name) for name in self._names(is_settings)},
+            "settings": {name: self._artifact(name) for name in self._names("settings")},
             "discoverers": {
                 each.name: {"error": self._masked(self._book.places.outages.get(each.name))} for each in discoverers
             },
@@ -39,14 +41,20 @@ class RunningStatus:
             ],
         }
 
-    def _names(self, chosen: Callable[[str], bool]) -> list[str]:
+    def _names(self, kind: ArtifactKind) -> list[str]:
         """What runs, or was refused and never ran."""
-        return sorted({name for name in (*self._book.active, *self._book.errors) if chosen(name)})
+        refused = {name for name in self._book.errors if kind_of(name) == kind}
+        return sorted(refused.union(self._book.active.of_kind(kind)))
 
     def _resources(self) -> list[str]:
         """Every resource that is declared, was refused, or was called."""
-        declared = (resource_name(name) for name in (*self._book.active, *self._book.errors))
+        declared = map(resource_name, self._names("resource"))
         return sorted({*filter(None, declared), *self._stream.calls.resources})
+
+    def _rules(self) -> dict[str, Any]:
+        told = chain(self._book.errors, *self._book.places.taken.values(), self._stream.unrestored())
+        errors = {name: self._error(name) or "" for name in filter(is_rule, told)}
+        return rules_status(self._book.active.count("rule"), errors, self._book.rolled_back)
 
     def _script(self, name: str) -> dict[str, Any]:
         return script_status(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
 
 from trimtab.artifacts.diff import diff as diff_lines
-from trimtab.artifacts.names import is_script, is_settings, resource_name
+from trimtab.artifacts.diff import readable
+from trimtab.artifacts.names import is_rule, kind_of, resource_name
 from trimtab.artifacts.records import Version
 from trimtab.artifacts.store import ArtifactStore
 from trimtab.engine.result import ScriptCount
@@ -18,6 +19,11 @@ from trimtab.runtime.stats import ScriptStats
 
 HISTORY_LIMIT = 100
 """Generations in a history, unless more or fewer are asked for."""
+REFUSED_RULES = 100
+"""Refused rules of which a status says why."""
+
+Artifact = tuple[Version | None, str | None]
+"""What ran last of a name, and why newer bytes were refused."""
 
 
 def history(store: ArtifactStore, name: str | None, limit: int = HISTORY_LIMIT) -> dict[str, Any]:
@@ -44,25 +50,50 @@ def diff(store: ArtifactStore, name: str, a: str | None, b: str | None) -> dict[
     """
     new = store.active().get(name) if b is None else store.resolve(name, b)
     old = _before(store, name, None if b is None else new) if a is None else store.resolve(name, a)
-    lines = diff_lines(_content(store, old), _content(store, new), _label(name, old), _label(name, new))
+    contents = _content(store, old), _content(store, new)
+    lines = diff_lines(*(readable(*contents) if is_rule(name) else contents), _label(name, old), _label(name, new))
     return {"a": msgspec.to_builtins(old), "b": msgspec.to_builtins(new), "lines": lines}
 
 
 def stopped_status(store: ArtifactStore | None, dead_letters: int) -> dict[str, Any]:
     """Return the document of ``status --json`` for a host that does not run."""
+    artifacts = _artifacts(store) if store else {}
+    rolled_back = store.rolled_back() if store else set()
+
+    def status(name: str) -> dict[str, Any]:
+        running, error = artifacts[name]
+        return artifact_status(running, error, rolled_back=name in rolled_back)
+
+    names = {kind: [name for name in artifacts if kind_of(name) == kind] for kind in ("script", "settings", "resource")}
+    rules = {name: artifact for name, artifact in artifacts.items() if is_rule(name)}
+    errors = {name: error for name, (_running, error) in rules.items() if error is not None}
     return {
         "running": False,
         "generation": store.latest_number() if store else 0,
         "uptime_s": None,
-        "scripts": _scripts(store) if store else [],
+        "scripts": [
+            script_status(name, *artifacts[name], rolled_back=name in rolled_back, stats=ScriptStats())
+            for name in names["script"]
+        ],
+        "rules": rules_status(sum(running is not None for running, _ in rules.values()), errors, rolled_back),
         "sources": {},
         "sinks": {},
-        "resources": _resources(store) if store else {},
-        "settings": _configured(store, is_settings) if store else {},
+        "resources": {str(resource_name(name)): {**status(name), **calls_status({})} for name in names["resource"]},
+        "settings": {name: status(name) for name in names["settings"]},
         "discoverers": {},
         "lanes": [],
         "checkpoint": None,
         "dead_letters": dead_letters,
+    }
+
+
+def rules_status(running: int, errors: Mapping[str, str], rolled_back: Collection[str]) -> dict[str, Any]:
+    """Return what ``status --json`` says of the rules. ``errors``: why rules were refused, by name."""
+    return {
+        "running": running,
+        "rolled_back": sum(map(is_rule, rolled_back)),
+        "refused": len(errors),
+        "errors": {name: errors[name] for name in sorted(errors)[:REFUSED_RULES]},
     }
 
 
@@ -117,35 +148,12 @@ def _percentiles(stats: ScriptStats) -> dict[str, float]:
     return {"p50_us": stats.percentile(0.5), "p99_us": stats.percentile(0.99)}
 
 
-def _scripts(store: ArtifactStore) -> list[dict[str, Any]]:
-    rolled_back = store.rolled_back()
-    return [
-        script_status(name, running, error, rolled_back=name in rolled_back, stats=ScriptStats())
-        for name, running, error in _artifacts(store)
-        if is_script(name)
-    ]
-
-
-def _configured(store: ArtifactStore, chosen: Callable[[str], bool]) -> dict[str, Any]:
-    rolled_back = store.rolled_back()
-    return {
-        name: artifact_status(running, error, rolled_back=name in rolled_back)
-        for name, running, error in _artifacts(store)
-        if chosen(name)
-    }
-
-
-def _resources(store: ArtifactStore) -> dict[str, Any]:
-    found = _configured(store, lambda name: resource_name(name) is not None)
-    return {str(resource_name(name)): {**status, **calls_status({})} for name, status in found.items()}
-
-
-def _artifacts(store: ArtifactStore) -> list[tuple[str, Version | None, str | None]]:
-    """Return what ran last and what was refused since: name, version, and why newer bytes were refused."""
+def _artifacts(store: ArtifactStore) -> dict[str, Artifact]:
+    """What ran last and what was refused since, in the order of the names."""
     active, refused = store.active(), store.refused()
     rejected = {name for name, refusal in refused.items() if refusal.kind != "deleted"}
     errors = {name: str(refusal.fault) for name, refusal in refused.items()}
-    return [(name, active.get(name), errors.get(name)) for name in sorted(active.keys() | rejected)]
+    return {name: (active.get(name), errors.get(name)) for name in sorted(active.keys() | rejected)}
 
 
 def _before(store: ArtifactStore, name: str, version: Version | None) -> Version | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trimtab.artifacts.diff import NO_NEWLINE, diff
+from trimtab.artifacts.diff import NO_NEWLINE, diff, readable
 
 
 def test_changed_lines_are_shown_as_a_unified_diff() -> None:
@@ -37,3 +37,19 @@ def test_bytes_that_are_no_text_are_said_to_differ() -> None:
 
 def test_only_a_newline_ends_a_line() -> None:
     assert diff("a\x0cb\u2028c\n".encode(), b"d\n", "1", "2")[3:] == ["-a\x0cb\u2028c", "+d"]
+
+
+def test_json_in_one_line_is_shown_over_several() -> None:
+    one, other = readable(b'{"a":1,"b":[1.50,"x\\ny"]}', b'{\n\t"a": 2,\n\t"b": []}\n')
+    assert one == b'{\n  "a": 1,\n  "b": [\n    1.50,\n    "x\\ny"\n  ]\n}\n'
+    assert other == b'{\n  "a": 2,\n  "b": []\n}\n'
+    assert diff(one, other, "1", "2")[3:5] == [" {", '-  "a": 1,']
+    assert readable(None, b"{}") == (None, b"{}\n")
+
+
+def test_json_over_several_lines_and_what_is_none_stay_as_they_are() -> None:
+    written = b'{\n\t"a":1}\n'
+    assert readable(written, None) == (written, None)
+    assert readable(written, b"no json") == (b'{\n  "a": 1\n}\n', b"no json")
+    deep = b"[" * 100_000
+    assert readable(deep, None) == (deep, None)

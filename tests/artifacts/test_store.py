@@ -66,7 +66,13 @@ def test_staged_bytes_are_numbered_a_name_and_found_by_their_hash(store: Artifac
 
 def test_staging_the_latest_bytes_again_is_the_same_version(store: ArtifactStore) -> None:
     first = store.stage("a.js", b"1", "folder")
-    assert store.stage("a.js", b"1", "rollback") == first
+    assert store.stage("a.js", b"1", "folder") == first
+
+
+def test_the_same_bytes_from_another_place_are_a_version_of_their_own(store: ArtifactStore) -> None:
+    store.stage("a.js", b"1", "folder")
+    moved = store.stage("a.js", b"1", "discoverers.table")
+    assert (moved.seq, moved.origin) == (2, "discoverers.table")
 
 
 def test_older_bytes_that_come_again_are_a_new_version(store: ArtifactStore) -> None:

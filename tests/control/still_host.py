@@ -18,6 +18,7 @@ from trimtab.artifacts.records import Change
 from trimtab.artifacts.store import ArtifactStore
 from trimtab.control import endpoint
 from trimtab.control.app import create_app
+from trimtab.control.rules import rule_status
 from trimtab.control.server import serving
 from trimtab.errors import ChangeRefused, Fault, TrimtabError, UsageError
 from trimtab.runtime.dead_letters import DeadLetters
@@ -44,6 +45,9 @@ class StillHost:
         self.store.close()
         self.dead_letters.close()
 
+    def rules(self, name: str | None, after: str, limit: int) -> list[dict[str, Any]]:
+        return [rule_status("heat.rule.json", None, "RuleError: $.nodes")][:limit]
+
     def status(self) -> dict[str, Any]:
         script = {"name": "a.js", "seq": 2, "version": "ab" * 6, "state": "active", "error": None}
         return {
@@ -51,6 +55,7 @@ class StillHost:
             "generation": self.store.latest_number(),
             "uptime_s": 12.5,
             "scripts": [{**script, "handled": 7, "failed": 1, "p50_us": 3, "p99_us": 9}],
+            "rules": {"running": 3, "rolled_back": 1, "refused": 1, "errors": {"heat.rule.json": "RuleError: $.nodes"}},
             "sources": {"gps": {"received": 8, "handled": 8, "lag": 0}},
             "sinks": {"alarms": {"written": 5, "failed": 0}},
             "resources": {"sql.orders": {"state": "active", "calls": 3, "scripts": {}}},

@@ -31,7 +31,8 @@ def test_status_is_the_running_host_s_own(folder: Path) -> None:
     assert (status["running"], status["uptime_s"], status["lanes"][0]["pid"]) == (True, 12.5, 1)
     text = trimtab(folder, "status").stdout
     assert "generation 2, up 12 s, 0 dead letters" in text
-    for word in ("a.js", "gps", "received", "alarms", "written", "sql.orders", "running"):
+    assert "3 rules run, 1 of them rolled back, 1 refused" in text
+    for word in ("a.js", "gps", "received", "alarms", "written", "sql.orders", "running", "heat.rule.json"):
         assert word in text
 
 

@@ -293,3 +293,15 @@ def test_a_rule_that_two_places_have_stays_that_of_the_first_until_it_is_gone(tm
         assert host.running() == {"a": "of the table", "b": "1"}
 
     drive(tmp_path, test)
+
+
+def test_a_rule_that_moves_to_another_place_with_the_same_bytes_belongs_to_that(tmp_path: Path) -> None:
+    async def test(host: RowsHost) -> None:
+        await host.start()
+        await host.rows(a="1")
+        await host.rows(a=None)
+        await host.save({"a.rule.json": "1"})
+        await host.rows(b="1")
+        assert host.running() == {"a": "1", "b": "1"}
+
+    drive(tmp_path, test)

@@ -25,7 +25,7 @@ START = st.tuples(st.just("start"), st.none())
 STEPS = st.lists(st.one_of(ROWS, ROWS, FILES, SCRIPT, ROLLBACK, BACK, UNREADABLE, START), max_size=12)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(STEPS)
 def test_a_look_at_what_has_changed_finds_all_that_differs(steps: list[tuple[str, object]]) -> None:
     async def test(host: RowsHost) -> None:

@@ -135,7 +135,7 @@ PARTS = ("sources", "sinks", "resources", "settings", "discoverers")
 def fields(document: Any, named: tuple[str, ...] = (*PARTS, "scripts", "lanes")) -> Iterator[str]:
     """The paths of a status document, with the names of the parts left out."""
     for name, value in document.items():
-        if name == "checkpoint":
+        if name in ("checkpoint", "rules"):
             yield from (f"{name}.{field}" for field in value)
         elif name not in named:
             yield name
