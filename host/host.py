@@ -93,7 +93,7 @@ class Host:
         self._checkpointer = Checkpointer(self._stream, durable, self._config.checkpoint_interval)
         self._deployer = Deployer(self.store, self._stream, self._expand, self._plugins.notify)
         self._replayer = Replayer(self._stream, self.store, self._config.sources, self._checkpointer)
-        self._discoverers = find_discoverers(self._config, self._plugins)
+        self._discoverers = find_discoverers(self._config, self._plugins, self._running)
         async with self._stream:
             # Imported while the lanes start: the web server takes as long to import as they take to come up.
             from trimtab.control.app import create_app
@@ -213,6 +213,11 @@ class Host:
 
     def _plan_of(self, generation: int) -> Plan:
         return restore_plan(self.store, generation, self._expand)
+
+    def _running(self, name: str) -> bytes | None:
+        """Return the bytes that run under a name."""
+        version = self._deployer.book.active.get(name)
+        return None if version is None else self.store.content(version.hash)
 
     # --- what the control API asks (trimtab.control.app.ControlledHost) ---
 

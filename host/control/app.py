@@ -28,6 +28,7 @@ from trimtab.control.requests import (
     Purge,
     Replay,
     Rollback,
+    RulesQuery,
     ShowQuery,
 )
 from trimtab.errors import ChangeRefused, TrimtabError, UsageError
@@ -61,6 +62,9 @@ class ControlledHost(Protocol):
 
     def status(self) -> dict[str, Any]:
         """Return the document of ``status --json``."""
+
+    def rules(self, name: str | None, after: str, limit: int) -> list[dict[str, Any]]:
+        """Return the documents of ``rules --json``: of one rule, or of some behind a name."""
 
     async def rollback(self, name: str, to: str | None) -> dict[str, Any]:
         """Roll one artifact back. Raises :class:`UsageError` or :class:`ChangeRefused`."""
@@ -116,6 +120,11 @@ def _api_routes(api: _Api) -> list[BaseRoute]:
             methods=["POST"],
         ),
         Described(
+            "/rules",
+            api.rules,
+            Operation("How rules do, in the order of their names.", query=RulesQuery, answer=list[answers.RuleStatus]),
+        ),
+        Described(
             "/dead-letters",
             api.letters,
             Operation("A page of dead letters.", query=LettersQuery, answer=list[answers.Letter]),
@@ -169,6 +178,10 @@ class _Api:
         if asked.generation is not None and asked.name is None and asked.to is None:
             return JSONResponse(await self._host.rollback_generation(asked.generation))
         raise UsageError('expected {"name": ..., "to": ...} (to may be left out) or {"generation": ...}')
+
+    async def rules(self, request: Request) -> Response:
+        query = _query(request, RulesQuery)
+        return JSONResponse(self._host.rules(query.name, query.after, query.limit))
 
     def letters(self, request: Request) -> Response:
         query = _query(request, LettersQuery)

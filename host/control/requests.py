@@ -34,6 +34,14 @@ class DiffQuery(msgspec.Struct, forbid_unknown_fields=True):
     b: str | None = None
 
 
+class RulesQuery(msgspec.Struct, forbid_unknown_fields=True):
+    """``GET /api/rules``."""
+
+    name: str | None = None
+    after: str = ""
+    limit: Limit = 100
+
+
 class LetterPath(msgspec.Struct):
     """``GET /api/dead-letters/{id}``."""
 

@@ -61,6 +61,8 @@ class LoadedScript(msgspec.Struct, frozen=True):
     """It starts with empty state in the place of another version."""
     key: str | None = None
     """Of a rule: dotted path of its own key, where it has one."""
+    bound: int | None = None
+    """Of a rule: how many keys and wildcards it is bound to; None: to every key."""
 
 
 @dataclass(slots=True)
@@ -460,7 +462,8 @@ class Engine:
 def _describe_rule(compiled: Compiled) -> LoadedScript:
     rule = compiled.rule
     handler = HandlerSpec("match", source=rule.source, match=True)
-    return LoadedScript(compiled.version, [handler], list(rule.libs), stateful=True, key=rule.key)
+    bound = len(rule.binding_keys) or None
+    return LoadedScript(compiled.version, [handler], list(rule.libs), stateful=True, key=rule.key, bound=bound)
 
 
 def _describe(active: Active) -> LoadedScript:

@@ -32,6 +32,8 @@ class RuleCount(msgspec.Struct):
     """Partial matches that it holds now."""
     stopped: int = 0
     """Keys at which it had too many of them."""
+    samples: list[int] = []
+    """Nanoseconds that some events took."""
     last_error: str | None = None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from trimtab.engine.calls import CallCount
@@ -33,10 +33,15 @@ class ScriptStats:
 
     def percentile(self, share: float) -> float:
         """Microseconds within which this share of the recent events was handled; 0 before the first."""
-        if not self.samples:
-            return 0.0
-        ordered = sorted(self.samples)
-        return round(ordered[min(int(len(ordered) * share), len(ordered) - 1)] / 1000, 1)
+        return percentile(self.samples, share)
+
+
+def percentile(samples: Collection[int], share: float) -> float:
+    """Return the microseconds within which a share of some samples in nanoseconds lies; 0 where there are none."""
+    if not samples:
+        return 0.0
+    ordered = sorted(samples)
+    return round(ordered[min(int(len(ordered) * share), len(ordered) - 1)] / 1000, 1)
 
 
 @dataclass(slots=True)
@@ -48,6 +53,8 @@ class RuleStats:
     condition_errors: int = 0
     stopped: int = 0
     """How often it had too many partial matches for a key."""
+    samples: deque[int] = field(default_factory=lambda: deque(maxlen=RECENT))
+    """Nanoseconds that some events took."""
     last_error: str | None = None
     """Why a condition could not work with an event, the last time."""
 
@@ -57,7 +64,12 @@ class RuleStats:
         self.timeouts += count.timeouts
         self.condition_errors += count.condition_errors
         self.stopped += count.stopped
+        self.samples.extend(count.samples)
         self.last_error = count.last_error or self.last_error
+
+    def percentile(self, share: float) -> float:
+        """Microseconds within which this share of the recent events was looked at; 0 before the first."""
+        return percentile(self.samples, share)
 
 
 class CallStats:

@@ -1,26 +1,38 @@
-"""The source ``demo``: the reports of a simulated fleet, at a steady rate."""
+"""The source ``demo``: the reports of a simulated fleet, or of racks, at a steady rate."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
 from msgspec import Meta
 
 from trimtab.api import Records, Source, SourceContext, SourceError
 from trimtab.plugins.demo.fleet import make_fleet
+from trimtab.plugins.demo.racks import make_racks
 
 _SHORTEST_WAIT = 0.01
 _MOST_AT_ONCE = 512
 
 
+class Reporting(Protocol):
+    """What has something to report."""
+
+    def report(self, timestamp: int) -> dict[str, Any]:
+        """Return what it reports at a time, in ms since the epoch."""
+
+
 class DemoOptions(msgspec.Struct, frozen=True):
     """Keys of a source of type ``demo``."""
 
+    scene: Annotated[Literal["fleet", "racks"], Meta(description="What reports: vehicles, or racks that heat up.")] = (
+        "fleet"
+    )
     rate: Annotated[float, Meta(gt=0, le=1e6, description="Events per second, of all vehicles together.")] = 5.0
-    vehicles: Annotated[int, Meta(ge=1, le=100_000, description="How many vehicles report, in turn.")] = 5
+    vehicles: Annotated[int, Meta(ge=1, le=100_000, description="How many vehicles, or racks, report in turn.")] = 5
     count: Annotated[
         Annotated[int, Meta(ge=0)] | None,
         Meta(description="End after that many events. Without it the source never ends."),
@@ -44,7 +56,8 @@ class DemoSource(Source):
     def __init__(self, options: DemoOptions, context: SourceContext) -> None:
         self._options = options
         self._context = context
-        self._fleet = make_fleet(options.vehicles, options.seed)
+        make: Callable[[int, int], Sequence[Reporting]] = make_racks if options.scene == "racks" else make_fleet
+        self._reporting = make(options.vehicles, options.seed)
 
     async def run(self) -> None:
         """Deliver until the count is reached."""
@@ -65,4 +78,4 @@ class DemoSource(Source):
         return Records(b"\n".join(events), first, numbers, self._context.partition)
 
     def _event(self, number: int, timestamp: int) -> bytes:
-        return msgspec.json.encode(self._fleet[number % len(self._fleet)].report(timestamp))
+        return msgspec.json.encode(self._reporting[number % len(self._reporting)].report(timestamp))
