@@ -70,7 +70,7 @@ fuzz: $(VENV)/.dev
 
 # Records what Apache Flink CEP makes of random rules (needs a JDK), or compares the host with it on fresh ones:
 # `make cep-oracle COMPARE=1 N=2000 SEED=7`.
-N ?= 6000
+N ?= 6500
 cep-oracle: $(VENV)/.dev
 	$(BIN)/python -m tests.cep.oracle.record --count $(N) --seed $(SEED) $(if $(COMPARE),--compare)
 

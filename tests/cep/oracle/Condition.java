@@ -1,3 +1,6 @@
+import java.io.Serializable;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.apache.flink.cep.pattern.conditions.IterativeCondition;
@@ -55,15 +58,15 @@ abstract class Condition extends IterativeCondition<Event> {
 
     private static final class Comparisons extends Condition {
         private static final long serialVersionUID = 1L;
-        private static final Pattern COMPARISON = Pattern.compile("\\s*(\\w+)\\s*(==|!=|<=|>=|<|>)\\s*(?:'(\\w*)'|(-?[\\d.]+))\\s*");
-        private final String expression;
+        private final ArrayList<ArrayList<Comparison>> alternatives = new ArrayList<>();
 
         Comparisons(String expression) {
-            this.expression = expression;
-            for (String comparison : expression.split("\\|\\||&&")) {
-                if (!COMPARISON.matcher(comparison).matches()) {
-                    throw new IllegalArgumentException("Not a comparison: " + comparison);
+            for (String alternative : expression.split("\\|\\|")) {
+                ArrayList<Comparison> all = new ArrayList<>();
+                for (String comparison : alternative.split("&&")) {
+                    all.add(Comparison.of(comparison));
                 }
+                alternatives.add(all);
             }
         }
 
@@ -71,28 +74,37 @@ abstract class Condition extends IterativeCondition<Event> {
         boolean holds(Event event, Context<Event> context) {
             // Not lazily: a missing field counts wherever it stands.
             boolean any = false;
-            for (String alternative : expression.split("\\|\\|")) {
+            for (List<Comparison> alternative : alternatives) {
                 boolean all = true;
-                for (String comparison : alternative.split("&&")) {
-                    Matcher parts = COMPARISON.matcher(comparison);
-                    parts.matches();
-                    JsonNode value = event.fields().get(parts.group(1));
+                for (Comparison comparison : alternative) {
+                    JsonNode value = event.fields().get(comparison.field);
                     if (value == null) {
                         return false;
                     }
-                    all &= compare(value, parts);
+                    all &= comparison.holds(value);
                 }
                 any |= all;
             }
             return any;
         }
+    }
 
-        private static boolean compare(JsonNode value, Matcher parts) {
-            int order =
-                    parts.group(3) != null
-                            ? value.asText().compareTo(parts.group(3))
-                            : Double.compare(value.asDouble(), Double.parseDouble(parts.group(4)));
-            return switch (parts.group(2)) {
+    private record Comparison(String field, String operator, String text, double number) implements Serializable {
+        private static final Pattern FORM =
+                Pattern.compile("\\s*(\\w+)\\s*(==|!=|<=|>=|<|>)\\s*(?:'(\\w*)'|(-?[\\d.]+))\\s*");
+
+        static Comparison of(String comparison) {
+            Matcher parts = FORM.matcher(comparison);
+            if (!parts.matches()) {
+                throw new IllegalArgumentException("Not a comparison: " + comparison);
+            }
+            double number = parts.group(4) == null ? 0 : Double.parseDouble(parts.group(4));
+            return new Comparison(parts.group(1), parts.group(2), parts.group(3), number);
+        }
+
+        boolean holds(JsonNode value) {
+            int order = text != null ? value.asText().compareTo(text) : Double.compare(value.asDouble(), number);
+            return switch (operator) {
                 case "==" -> order == 0;
                 case "!=" -> order != 0;
                 case "<" -> order < 0;

@@ -8,6 +8,7 @@ import java.util.Set;
 import org.apache.flink.cep.nfa.State;
 import org.apache.flink.cep.nfa.StateTransition;
 import org.apache.flink.cep.nfa.StateTransitionAction;
+import org.apache.flink.cep.pattern.conditions.RichCompositeIterativeCondition;
 
 /** Automata that throw or walk in a circle once the right event comes, whether or not it does in a case. */
 final class Defects {
@@ -16,7 +17,7 @@ final class Defects {
     /** What is wrong with the automaton, or null. */
     static String of(Collection<State<Event>> states) {
         for (State<Event> state : states) {
-            Set<State<Event>> reached = reachedByProceeding(state);
+            Set<State<Event>> reached = reachedByProceeding(state, false);
             if (reached.contains(null)) {
                 return "a state leads to none";
             }
@@ -30,14 +31,23 @@ final class Defects {
         return null;
     }
 
-    private static Set<State<Event>> reachedByProceeding(State<Event> from) {
+    /** Whether it walks in a circle for every event. It must not run then: no condition is evaluated that could stop it. */
+    static boolean isEndless(Collection<State<Event>> states) {
+        return states.stream().anyMatch(state -> reachedByProceeding(state, true).contains(state));
+    }
+
+    private static Set<State<Event>> reachedByProceeding(State<Event> from, boolean always) {
         // Not by equality: states compare their transitions, for ever if these go round.
         Set<State<Event>> reached = Collections.newSetFromMap(new IdentityHashMap<>());
         Deque<State<Event>> left = new ArrayDeque<>(List.of(from));
         while (!left.isEmpty()) {
             for (StateTransition<Event> transition : left.pop().getStateTransitions()) {
                 State<Event> target = transition.getTargetState();
-                if (transition.getAction() == StateTransitionAction.PROCEED && reached.add(target) && target != null) {
+                boolean counts = !always || !(transition.getCondition() instanceof RichCompositeIterativeCondition);
+                if (transition.getAction() == StateTransitionAction.PROCEED
+                        && counts
+                        && reached.add(target)
+                        && target != null) {
                     left.push(target);
                 }
             }

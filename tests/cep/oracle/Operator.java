@@ -16,7 +16,7 @@ final class Operator implements AutoCloseable {
     /** More than this is not a case but a flood. */
     static final int FLOOD = 2000;
 
-    private static final int EVALUATIONS_PER_EVENT = 1_000_000;
+    private static final int EVALUATIONS_PER_EVENT = 300_000;
 
     record Found(String kind, Map<String, List<Integer>> positions, long timestamp, int step) {
         static Found of(String kind, Map<String, List<Event>> events, long timestamp, int step) {

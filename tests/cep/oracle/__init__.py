@@ -33,7 +33,8 @@ simplest come first. Of a case:
 ``exception``
     Null, or why Flink's answer is not to be had as such. ``heap-order``: another order among the runs that began with the
     same event changes the answer; the recorded one has them in the order of their creation. ``clock-steps``: the recorded
-    answer is that of a clock that stops at every deadline, and with the case's own watermarks it differs. ``crash``.
+    answer is that of a clock that stops at every deadline, and with the case's own watermarks it differs. ``crash``: Flink
+    crashed, or would with other events. Nowhere but in the last case is less than the recorded answer asked of the host.
 ``varies``
     With ``heap-order``: whether ``order`` alone varies, or ``content`` does.
 """

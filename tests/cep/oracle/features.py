@@ -16,8 +16,10 @@ def features(case: Json) -> frozenset[str]:
 
 def theme(case: Json) -> str:
     """The file for a case: what is hardest in it."""
-    if "matches" not in case["answer"]:
-        return "crash" if "crash" in case["answer"] else "refused"
+    if "refused" in case["answer"]:
+        return "refused"
+    if case["exception"] == "crash":
+        return "crash"
     found = features(case)
     for name in ("group", "window", "not", "repeat"):
         if any(each == name or each.startswith(name + " ") for each in found):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -59,18 +60,24 @@ def answers(class_path: str, cases: Iterable[dict[str, Any]]) -> Iterator[dict[s
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as harness:
+        assert harness.stdout is not None
         feeder = threading.Thread(target=_feed, args=(harness, cases), daemon=True)
         feeder.start()
-        assert harness.stdout is not None
-        for line in harness.stdout:
-            yield json.loads(line)
-        feeder.join()
+        try:
+            for line in harness.stdout:
+                yield json.loads(line)
+        except GeneratorExit:
+            harness.kill()
+            raise
+        finally:
+            feeder.join()
     if harness.returncode:
         raise RuntimeError(f"the harness must answer every case, but ended with {harness.returncode}: run it by hand")
 
 
 def _feed(harness: subprocess.Popen[str], cases: Iterable[dict[str, Any]]) -> None:
     assert harness.stdin is not None
-    with harness.stdin as pipe:
+    # It may be stopped before it has read all.
+    with contextlib.suppress(BrokenPipeError), harness.stdin as pipe:
         for case in cases:
             pipe.write(json.dumps(case) + "\n")

@@ -214,7 +214,7 @@ class _Draw:
     def case(self) -> Json:
         rule = self.rule()
         by_arrival = self.chance(0.3)
-        events = [self.event() for _ in range(self.random.randint(5, 25))]
+        events = [self.event() for _ in range(self.random.randint(5, 25) if self.chance(0.95) else 60)]
         self.stamp(events)
         lateness = 0 if by_arrival else self.random.choice((0, 0, 0, 1, 3)) * _UNITS[self.unit]
         if not by_arrival and self.chance(0.4):
