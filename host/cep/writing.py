@@ -26,7 +26,7 @@ from trimtab.cep.pattern import (
     free_name,
 )
 from trimtab.cep.reading import UNITS
-from trimtab.cep.rule import DEFAULT_TARGET, Rule
+from trimtab.cep.rule import DEFAULT_TARGET, Rule, is_document, read_rule
 
 Json: TypeAlias = dict[str, Any]
 
@@ -63,6 +63,18 @@ def write_rule(rule: Rule) -> Json:
     if str(rule.target) != DEFAULT_TARGET:
         document["function"] = str(rule.target)
     return document | dict(_options(rule))
+
+
+def convert(value: Any, name: str) -> Json:
+    """Return what :func:`read_rule` takes as JSON: a bare pattern as one, a whole document with its other fields.
+
+    Raises :class:`RuleError` for a rule that is refused, or that JSON cannot hold.
+    """
+    rule = read_rule(value, name)
+    if rule.pattern is None:
+        return dict(value)
+    written = write_pattern(rule.pattern)
+    return {**value, "pattern": written} if isinstance(value, dict) and is_document(value) else written
 
 
 def _options(rule: Rule) -> Iterator[tuple[str, Any]]:

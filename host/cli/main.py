@@ -118,6 +118,20 @@ def status(config: ConfigFile = CONFIG, as_json: AsJson = False) -> None:
     _end(status(config, as_json=as_json))
 
 
+@app.command()
+def rules(
+    name: Annotated[str | None, typer.Argument(help="Only this rule.")] = None,
+    after: Annotated[str, typer.Option(help="Only rules whose names come after this one.")] = "",
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many rules at most.")] = 100,
+    config: ConfigFile = CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Show how each rule does: version, partial matches, matches, failed conditions, cost."""
+    from trimtab.cli.rules import rules
+
+    _end(rules(config, name, after=after, limit=limit, as_json=as_json))
+
+
 Name = Annotated[str, typer.Argument(help="A script, by its path below the scripts folder; or 'settings'.")]
 
 
@@ -195,6 +209,69 @@ def try_script(
     from trimtab.cli.try_script import try_script
 
     _end(try_script(config, script, events, source, as_json=as_json))
+
+
+RuleFile = Annotated[
+    Path, typer.Argument(metavar="RULE", help="A rule or pattern as JSON, or a script that exports a pattern.")
+]
+
+
+@app.command()
+def convert(rule: RuleFile, config: ConfigFile = CONFIG) -> None:
+    """Print a rule as JSON, in the dialect of dynamic Flink CEP; - reads JSON from stdin."""
+    from trimtab.cli.convert import convert
+
+    _end(convert(config, rule))
+
+
+SampleEvents = Annotated[Path, typer.Option("--events", metavar="F", help="JSON Lines; - is stdin.")]
+Timestamp = Annotated[str, typer.Option(metavar="PATH", help="The field with the event's time, in ms.")]
+Key = Annotated[str | None, typer.Option(metavar="PATH", help="The field with the event's key; default: the rule's.")]
+
+
+class Time(StrEnum):
+    """Which time counts."""
+
+    event = "event"
+    arrival = "arrival"
+
+
+OfTime = Annotated[Time | None, typer.Option("--time", help="Which time counts; default: the rule's, or event.")]
+
+
+@app.command()
+def match(
+    rule: RuleFile,
+    events: SampleEvents,
+    timestamp: Timestamp = "ts",
+    key: Key = None,
+    time: OfTime = None,
+    indexes: Annotated[bool, typer.Option("--indexes", help="Positions of events in place of the events.")] = False,
+    timeouts: Annotated[bool, typer.Option("--timeouts", help="Also partial matches whose time was up.")] = False,
+    config: ConfigFile = CONFIG,
+) -> None:
+    """Run a rule on sample events; one line of JSON for each match."""
+    from trimtab.cli.match import Events, match
+
+    sample = Events(events, timestamp, key, time and time.value)
+    _end(match(config, rule, sample, indexes=indexes, timeouts=timeouts))
+
+
+@app.command()
+def explain(
+    rule: RuleFile,
+    events: SampleEvents,
+    timestamp: Timestamp = "ts",
+    key: Key = None,
+    time: OfTime = None,
+    config: ConfigFile = CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Show what each sample event does to the partial matches of a rule, and why."""
+    from trimtab.cli.explain import explain
+    from trimtab.cli.match import Events
+
+    _end(explain(config, rule, Events(events, timestamp, key, time and time.value), as_json=as_json))
 
 
 class Kind(StrEnum):
