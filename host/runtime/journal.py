@@ -6,6 +6,7 @@ import asyncio
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import accumulate, chain
 from pathlib import Path
@@ -153,8 +154,7 @@ class Journal:
     async def _write_waiting(self) -> None:
         loop = asyncio.get_running_loop()
         while self._waiting:
-            appends = next(in_powers_of_two(self._waiting, _MOST_AT_ONCE))
-            del self._waiting[: len(appends)]
+            appends, self._waiting = self._waiting, []
             writing = loop.run_in_executor(self._thread, self._write, appends)
             await asyncio.wait([writing])
             _settle(appends, writing)
@@ -171,10 +171,13 @@ class Journal:
             first = following.get(append.source, 0)
             firsts.append(first)
             following[append.source] = first + append.count
-        rows = ((a.source, first, a.count, a.lengths, a.data) for a, first in zip(appends, firsts, strict=True))
-        # One statement, which is its own transaction: beside a busy thread, Python waits long for its turn behind each.
-        places = ", ".join(["(?, ?, ?, ?, ?)"] * len(appends))
-        self._db.rows(f"INSERT INTO chunks VALUES {places}", *chain.from_iterable(rows))  # noqa: S608 - only places
+        rows = [(a.source, first, a.count, a.lengths, a.data) for a, first in zip(appends, firsts, strict=True)]
+        parts = list(in_powers_of_two(rows, _MOST_AT_ONCE))
+        # One statement is its own transaction: beside a busy thread, Python waits long for its turn behind each.
+        with self._db.transaction() if len(parts) > 1 else nullcontext():
+            for part in parts:
+                places = ", ".join(["(?, ?, ?, ?, ?)"] * len(part))
+                self._db.rows(f"INSERT INTO chunks VALUES {places}", *chain.from_iterable(part))  # noqa: S608 - places
         self._next = following
         return firsts
 
