@@ -3,7 +3,8 @@
 ``make cep-oracle`` compiles the harness beside this file (Java), draws random rules and streams
 (:mod:`tests.cep.oracle.generate`), adds those of Flink's documentation (:mod:`tests.cep.oracle.known`), runs all of
 them through Flink's own automaton, and writes ``tests/cep/cases``. ``make cep-oracle COMPARE=1 N=5000 SEED=7`` compares
-the host with Flink on fresh cases instead, and prints where they disagree.
+the host with Flink on fresh cases instead, and prints where they disagree. ``--check-harness`` of
+:mod:`tests.cep.oracle.record` shows that the harness does with the automaton what a real job does.
 
 A file of cases is JSON lines, compressed. The files divide them by what is hardest in the rule; within a file the
 simplest come first. Of a case:

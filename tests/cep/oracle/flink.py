@@ -75,6 +75,14 @@ def answers(class_path: str, cases: Iterable[dict[str, Any]]) -> Iterator[dict[s
         raise RuntimeError(f"the harness must answer every case, but ended with {harness.returncode}: run it by hand")
 
 
+def compare_with_jobs(class_path: str, cases: Iterable[dict[str, Any]]) -> str:
+    """Run cases in event time as parts of a real Flink job too; returns where the harness differs, and a summary."""
+    lines = "".join(json.dumps(case) + "\n" for case in cases)
+    command = ["java", "-Xmx3g", "-cp", class_path, "Job"]
+    job = subprocess.run(command, input=lines, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True)
+    return job.stdout
+
+
 def _feed(harness: subprocess.Popen[str], cases: Iterable[dict[str, Any]]) -> None:
     assert harness.stdin is not None
     # It may be stopped before it has read all.

@@ -1,4 +1,7 @@
-"""``python -m tests.cep.oracle.record [--count N] [--seed N] [--compare]``: records cases, or compares fresh ones."""
+"""``python -m tests.cep.oracle.record [--count N] [--seed N] [--compare | --check-harness]``.
+
+Records cases; or compares the host with Flink on fresh ones; or the harness with real Flink jobs.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,7 @@ CASES = Path(__file__).parents[1] / "cases"
 _LONG = 120
 _KEPT_LONG = 0.15
 _KEPT_EMPTY = 0.3
+_CASES_PER_JOB = 150
 
 
 def main() -> int:
@@ -32,12 +36,15 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=6500, help="cases to draw; some are dropped")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--compare", action="store_true", help="run the host on the cases too, and write nothing")
+    parser.add_argument("--check-harness", action="store_true", help="run cases in event time as real jobs too")
     arguments = parser.parse_args()
     flink.install()
     class_path = flink.compile_harness()
     drawn = list(itertools.islice(cases(arguments.seed), arguments.count))
     if arguments.compare:
         return _compare(answered(class_path, drawn))
+    if arguments.check_harness:
+        return _check_harness(class_path, drawn)
     documented = [each.case() for each in known()]
     _write([*answered(class_path, documented), *worth_keeping(answered(class_path, drawn))])
     return 0
@@ -105,6 +112,20 @@ def _compare(recorded: Iterable[Json]) -> int:
             wrong += 1
             print(report(case, got, problem), end="\n\n")
     print(f"{total} cases, {wrong} disagreements")
+    return 1 if wrong else 0
+
+
+def _check_harness(class_path: str, drawn: Iterable[Json]) -> int:
+    usable = [
+        case
+        for case in answered(class_path, drawn)
+        if "matches" in case["answer"] and case["exception"] != "crash" and case["time"] == "event"
+    ]
+    wrong = 0
+    for start in range(0, len(usable), _CASES_PER_JOB):
+        found = flink.compare_with_jobs(class_path, usable[start : start + _CASES_PER_JOB])
+        print(found, end="")
+        wrong += ", 0 in which" not in found
     return 1 if wrong else 0
 
 
