@@ -143,7 +143,8 @@ class Matcher:
         stored = msgspec.json.decode(snapshot, type=Snapshot)
         stream = matcher._stream
         matcher._position, matcher.late, stream.clock = stored.position, stored.late, stored.clock
-        stream.waiting = [Incoming(at, position, as_key(owner), value) for at, position, owner, value in stored.waiting]
+        if stored.waiting:  # in event time alone
+            stream.feed([Incoming(at, position, as_key(key), value) for at, position, key, value in stored.waiting], [])
         for owner, partials in stored.partials:
             stream.put(matcher._placed, as_key(owner), load(partials, stream.next_number))
         return matcher
