@@ -500,6 +500,10 @@ class Snapshot:
     refused: Mapping[str, Fault]
 
 
+def _undeclared(name: str) -> Any:
+    raise OutsideError(f"expected a declared resource, got {name}, and none is declared", retryable=False)
+
+
 @dataclass(frozen=True, slots=True)
 class DiscovererContext:
     """What the host gives a discoverer."""
@@ -512,6 +516,9 @@ class DiscovererContext:
     """The state folder, absolute: never discovered."""
     suffixes: frozenset[str]
     """Endings of the file names that are artifacts: of what some script engine runs, and of rules."""
+    resource: Callable[[str], Any] = _undeclared
+    """Gives the options of a declared resource (``sql.orders``) as it runs at that moment; before it runs, as the
+    configuration declares it. Called in the host's event loop. Raises :class:`OutsideError` where there is none."""
 
 
 class Discoverer(ABC):

@@ -53,8 +53,13 @@ class SqlTableOptions(DatabaseOptions, frozen=True, kw_only=True):
     ] = None
 
     def __post_init__(self) -> None:
-        from trimtab.plugins.sql.urls import read_url  # with SQLAlchemy, which lanes that have no database do not need
+        check_channel(self, self.channel)
 
-        drivername = read_url(self.url, Path(), self.user, self.password).drivername
-        if self.channel is not None and drivername != "postgresql+psycopg":
-            raise ValueError(f"expected channel with PostgreSQL only, got it with {drivername}")
+
+def check_channel(database: DatabaseOptions, channel: str | None) -> None:
+    """Raise ``ValueError`` for a channel of another database than PostgreSQL, and for an address that is none."""
+    from trimtab.plugins.sql.urls import read_url  # with SQLAlchemy, which lanes that have no database do not need
+
+    drivername = read_url(database.url, Path(), database.user, database.password).drivername
+    if channel is not None and drivername != "postgresql+psycopg":
+        raise ValueError(f"expected channel with PostgreSQL only, got it with {drivername}")

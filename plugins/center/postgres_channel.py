@@ -1,4 +1,4 @@
-"""A channel of PostgreSQL, where a notification says that settings have changed."""
+"""A channel of PostgreSQL, where a notification says that something has changed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from psycopg import sql
 
 from trimtab.api import OutsideError, parse_duration
 from trimtab.plugins.center.notices import Subscription
-from trimtab.plugins.center.options import SqlTableOptions
+from trimtab.plugins.sql.options import DatabaseOptions
 from trimtab.plugins.sql.urls import read_url
 
 
@@ -23,15 +23,15 @@ class PostgresChannel(Subscription):
         self._connection = connection
 
     @classmethod
-    async def subscribe(cls, options: SqlTableOptions, place: str) -> Self:
+    async def subscribe(cls, options: DatabaseOptions, channel: str, place: str) -> Self:
         """Connect and listen. Raises :class:`OutsideError`."""
         url = read_url(options.url, Path(), options.user, options.password)
         _, arguments = url.get_dialect()().create_connect_args(url)
         timeout = parse_duration(options.timeout)
-        expected = f"{place}: expected PostgreSQL to let us listen to {options.channel}"
+        expected = f"{place}: expected PostgreSQL to let us listen to {channel}"
         try:
             async with asyncio.timeout(timeout):
-                return await cls._listening(arguments, options.channel or "")
+                return await cls._listening(arguments, channel)
         except TimeoutError:
             raise OutsideError(f"{expected}, got no answer within {timeout:g} s", retryable=True) from None
         except psycopg.Error as error:

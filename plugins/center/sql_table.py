@@ -52,7 +52,7 @@ class SqlTable(Place):
     async def _subscribe(self) -> Subscription:
         from trimtab.plugins.center.postgres_channel import PostgresChannel  # with the driver, which others do not need
 
-        return await PostgresChannel.subscribe(self._options, self._place)
+        return await PostgresChannel.subscribe(self._options, self._options.channel or "", self._place)
 
 
 def _setting(row: Row) -> tuple[str, object]:

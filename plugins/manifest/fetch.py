@@ -13,7 +13,7 @@ from ssl import SSLContext
 import httpx
 
 from trimtab.api import OutsideError, parse_duration
-from trimtab.plugins.manifest.options import DocumentOptions
+from trimtab.plugins.manifest.options import DocumentPlace
 
 _AT_ONCE = 8
 """Requests under way at a time."""
@@ -32,7 +32,7 @@ class _Document:
 class Fetcher:
     """Remembers the documents of the last session that came to its end; ``place`` begins every message."""
 
-    def __init__(self, options: DocumentOptions, place: str) -> None:
+    def __init__(self, options: DocumentPlace, place: str) -> None:
         self.options = options
         self.url = httpx.URL(options.url)
         self.place = place

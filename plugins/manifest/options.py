@@ -22,8 +22,8 @@ Period = Annotated[
 """A duration that is not 0."""
 
 
-class DocumentOptions(msgspec.Struct, frozen=True):
-    """What a discoverer that looks at a JSON document on an HTTP server must and may be told."""
+class DocumentPlace(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a JSON document on an HTTP server is, and how to ask for it."""
 
     url: Annotated[
         str,
@@ -32,7 +32,6 @@ class DocumentOptions(msgspec.Struct, frozen=True):
             extra={"expected": 'an address such as "http://host:8080/path" (http or https)', "check": check_url},
         ),
     ]
-    interval: Annotated[Period, Meta(description="How often it is looked at, give or take a tenth.")] = "30s"
     token: Annotated[
         Token | None,
         Meta(
@@ -52,3 +51,9 @@ class DocumentOptions(msgspec.Struct, frozen=True):
     ] = {}
     timeout: Annotated[Period, Meta(description="How long one document may take, redirects included.")] = "10s"
     max_size: Annotated[int, Meta(ge=1, description="The most bytes that one document may have.")] = 1 << 20
+
+
+class DocumentOptions(DocumentPlace, frozen=True, kw_only=True):
+    """What a discoverer that looks at a JSON document on an HTTP server must and may be told."""
+
+    interval: Annotated[Period, Meta(description="How often it is looked at, give or take a tenth.")] = "30s"

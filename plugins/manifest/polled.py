@@ -16,13 +16,21 @@ _JITTER = 0.1
 _AGAIN = 5.0
 """Seconds after which a place that could not be read is read again, if that is sooner."""
 
+_SHORTEST = 0.01
+"""Seconds that are always waited, so that a wait that is cancelled at once has begun to listen to nothing."""
+
 
 class Place(ABC):
     """An outside system that holds artifacts."""
 
+    alone: bool = False
+    """See :class:`Discoverer`."""
+
     @abstractmethod
-    async def read(self) -> Mapping[str, bytes]:
-        """Return all artifacts that are there. Raises :class:`OutsideError`; must come to an end."""
+    async def read(self) -> Mapping[str, bytes] | Snapshot:
+        """Return all artifacts that are there; in a snapshot, also what cannot be taken. Raises :class:`OutsideError`;
+        must come to an end.
+        """
 
     async def pause(self, seconds: float) -> None:
         """Wait until the place tells of a change, but not longer than ``seconds``. May be cancelled.
@@ -37,9 +45,12 @@ class PolledDiscoverer(Discoverer):
 
     def __init__(self, name: str, place: Place, interval: float) -> None:
         self.name = name
+        self.alone = place.alone
         self._place = place
         self._interval = interval
         self._reached = True
+        self._looked: float | None = None
+        """When the last look ended, on the clock of the event loop."""
         self._seen: Snapshot | OutsideError | None = None
         """What the last wait ended with, until it is taken."""
 
@@ -55,9 +66,14 @@ class PolledDiscoverer(Discoverer):
         return result
 
     async def wait(self) -> None:
-        """Return after the interval or after a change, when the place was looked at or could not be."""
+        """Return after the interval or after a change, when the place was looked at or could not be.
+
+        The interval begins with the last look: a host that has paused after an outage waits no longer for its end.
+        """
         interval = self._interval if self._reached else min(self._interval, _AGAIN)
-        await self._place.pause(interval * random.uniform(1 - _JITTER, 1 + _JITTER))
+        now = asyncio.get_running_loop().time()
+        passed = now - (now if self._looked is None else self._looked)
+        await self._place.pause(max(_SHORTEST, interval * random.uniform(1 - _JITTER, 1 + _JITTER) - passed))
         self._seen = await self._look()
 
     async def restore(self, name: str, content: bytes | None) -> bool:  # noqa: ARG002
@@ -67,8 +83,10 @@ class PolledDiscoverer(Discoverer):
     async def _look(self) -> Snapshot | OutsideError:
         self._reached = False
         try:
-            snapshot = Snapshot(await self._place.read(), {})
+            found = await self._place.read()
         except OutsideError as error:
             return error
+        finally:
+            self._looked = asyncio.get_running_loop().time()
         self._reached = True
-        return snapshot
+        return found if isinstance(found, Snapshot) else Snapshot(found, {})

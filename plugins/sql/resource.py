@@ -32,11 +32,15 @@ class SqlResource(Resource):
 
     def run(self, work: Callable[[Session], Result]) -> Result:
         """Run ``work`` on a connection where every statement is committed at once. Raises :class:`CallError`."""
-        session = Session(self._connections, autocommit=True)
+        session = self.connect()
         try:
             return work(session)
         finally:
             session.close()
+
+    def connect(self) -> Session:
+        """Return a connection where every statement is committed at once, to be kept. Raises :class:`CallError`."""
+        return Session(self._connections, autocommit=True)
 
     def begin(self) -> Session:
         """Return a connection with a transaction. Raises :class:`CallError`."""

@@ -49,8 +49,15 @@ class Session:
 
     def query(self, sql: str, params: Params = None) -> list[Row]:
         """Return all rows; none for a statement that has none."""
+        return self.table(sql, params)[1]
+
+    def table(self, sql: str, params: Params = None) -> tuple[list[str], list[Row]]:
+        """Return the names of the columns, and all rows; none for a statement that has none."""
         with self.running(sql, params) as result:
-            return rows_of(unique(result.keys()), result.fetchall()) if result.returns_rows else []
+            if not result.returns_rows:
+                return [], []
+            names = unique(result.keys())
+            return names, rows_of(names, result.fetchall())
 
     def query_one(self, sql: str, params: Params = None) -> Row | None:
         """Return the first row, if there is one."""
@@ -82,11 +89,19 @@ class Session:
 
     def insert_statement(self, table: str, columns: Sequence[str]) -> str:
         """Return the statement that inserts one row; names are quoted, whatever they hold."""
-        quote = self._connection.dialect.identifier_preparer.quote_identifier
-        name = ".".join(quote(part) for part in table.split("."))
         if not columns:
             raise ValueError(f"expected an object with keys, the columns of {table}, got an empty one")
-        return f"insert into {name} ({', '.join(map(quote, columns))}) values ({', '.join('?' * len(columns))})"  # noqa: S608
+        names = ", ".join(map(self.quoted, columns))
+        return f"insert into {self.quoted_table(table)} ({names}) values ({', '.join('?' * len(columns))})"  # noqa: S608
+
+    def quoted(self, name: str) -> str:
+        """Return a name as statements take it, whatever it holds."""
+        quoted: str = self._connection.dialect.identifier_preparer.quote_identifier(name)
+        return quoted
+
+    def quoted_table(self, table: str) -> str:
+        """Return the name of a table, with that of its schema where it has one, as statements take it."""
+        return ".".join(map(self.quoted, table.split(".")))
 
     def names(self, sql: str) -> frozenset[str]:
         """Return the names of the values that a statement takes."""
