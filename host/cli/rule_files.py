@@ -60,10 +60,10 @@ class RuleFiles:
         if path.name.endswith(JSON):
             name = path.name.removesuffix(RULE if path.name.endswith(RULE) else JSON)
             return RuleFile(name, decode(_content(path), "$"))
-        instance = self._load(path)
+        name, instance = self._load(path)
         if instance.pattern is None:
             raise UsageError(f"expected a script that exports a pattern, got {path}, which has none")
-        return RuleFile(path.name, instance.pattern)
+        return RuleFile(name, instance.pattern)
 
     def function(self, call: FunctionCall) -> Test:
         """Find a function that a condition names. Raises ``LookupError`` where there is none."""
@@ -71,7 +71,7 @@ class RuleFiles:
             target = read_target(call.function, "function")
         except RuleError as error:
             raise LookupError(str(error)) from None
-        instance = self._instances.get(target.name) or self._load(self._find(target.name))
+        instance = self._instances.get(target.name) or self._load(self._find(target.name))[1]
         instance.function(target.function)
         return _asking(instance, target.function)
 
@@ -82,7 +82,8 @@ class RuleFiles:
             raise LookupError(f"no file {name} in {' or '.join(str(folder) for folder in folders)}")
         return found
 
-    def _load(self, path: Path) -> ScriptInstance:
+    def _load(self, path: Path) -> tuple[str, ScriptInstance]:
+        """Load a script; returns its name too."""
         files = self._scripts
         script = files.read(path)
         engine = next((e for e in files.plugins.script_engines() if path.name.endswith(e.suffixes)), None)
@@ -92,7 +93,7 @@ class RuleFiles:
         host = files.host(lambda entry: print(f"{entry.level}: {entry.message}", file=sys.stderr), lambda _call: None)
         instance = engine.load(script, files.libraries(path), host)
         self._instances[script.name] = instance
-        return instance
+        return script.name, instance
 
     @property
     def _scripts(self) -> ScriptFiles:
