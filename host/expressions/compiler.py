@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
+from contextlib import suppress
+from functools import lru_cache
+from types import CodeType
 from typing import Any
 
-from trimtab.expressions.emitter import Emitter
-from trimtab.expressions.errors import EvaluationError, MissingField
+from trimtab.expressions.emitter import Emitter, slot_name
+from trimtab.expressions.errors import EvaluationError, ExpressionError, MissingField
 from trimtab.expressions.operators import describe, item
+from trimtab.expressions.templates import Template, slotted
 from trimtab.expressions.tree import Held, Node
 
 Clock = Callable[[], int] | None
@@ -48,9 +52,16 @@ def compile_test(node: Node, source: str, now: Clock, record: Callable[[Exceptio
     ``record`` is told of every event that the function could not work with. Raises
     :class:`~trimtab.expressions.ExpressionError` for unknown functions, wrong patterns and the like.
     """
-    emitter = Emitter(source, now)
     names = {"missing": MissingField, "failures": (EvaluationError, RecursionError), "record": record}
-    return _function(_TEST, emitter.boolean(node), emitter, names)
+    shared = slotted(node)
+    if shared is not None:
+        with suppress(ExpressionError):  # what it says must be said of this source
+            code, constants = _shared_test(shared[0])
+            slots = {slot_name(number): value for number, value in enumerate(shared[1])}
+            return _run(code, {**names, **constants, **slots})
+    emitter = Emitter(source, now)
+    code = _code(_TEST, emitter.boolean(node), emitter.loads)
+    return _run(code, {**names, **emitter.names})
 
 
 def compile_value(node: Node, source: str, now: Clock) -> Callable[[Any], Any]:
@@ -58,18 +69,24 @@ def compile_value(node: Node, source: str, now: Clock) -> Callable[[Any], Any]:
     emitter = Emitter(source, now)
     result = emitter.emit(node).node
     paths = list(emitter.paths)
-    return _function(_VALUE, result, emitter, {"absent": lambda event: _absent(event, paths)})
+    names = {"absent": lambda event: _absent(event, paths), **emitter.names}
+    return _run(_code(_VALUE, result, emitter.loads), names)
 
 
-def _function(frame: str, result: ast.expr, emitter: Emitter, names: dict[str, Any]) -> Callable[[Any], Any]:
-    module = _Filler(result, emitter.loads).visit(ast.parse(frame))
-    code = compile(ast.fix_missing_locations(module), "<expression>", "exec")
-    namespace = {
-        "__builtins__": {},
-        "lookup_errors": (KeyError, TypeError, MissingField),
-        **names,
-        **emitter.names,
-    }
+@lru_cache(maxsize=4096)
+def _shared_test(template: Template) -> tuple[CodeType, dict[str, Any]]:
+    """Return the code of a tree with slots, and its globals but for what belongs into these."""
+    emitter = Emitter("", None)
+    return _code(_TEST, emitter.boolean(template.node), emitter.loads), emitter.names
+
+
+def _code(frame: str, result: ast.expr, loads: list[ast.stmt]) -> CodeType:
+    module = _Filler(result, loads).visit(ast.parse(frame))
+    return compile(ast.fix_missing_locations(module), "<expression>", "exec")
+
+
+def _run(code: CodeType, names: dict[str, Any]) -> Callable[[Any], Any]:
+    namespace = {"__builtins__": {}, "lookup_errors": (KeyError, TypeError, MissingField), **names}
     exec(code, namespace)  # noqa: S102 - the code of our own tree: no text of a user is evaluated
     function: Callable[[Any], Any] = namespace.pop("function")
     return function

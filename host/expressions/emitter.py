@@ -13,7 +13,7 @@ from typing import Any
 
 from trimtab.expressions import operators
 from trimtab.expressions.errors import ExpressionError
-from trimtab.expressions.functions import FUNCTIONS, Function, Kind, suggestion
+from trimtab.expressions.functions import FUNCTIONS, Function, suggestion
 from trimtab.expressions.jsonpath import PathError, parse_path
 from trimtab.expressions.regex import PatternError, matcher
 from trimtab.expressions.tree import (
@@ -24,10 +24,12 @@ from trimtab.expressions.tree import (
     Field,
     Held,
     Index,
+    Kind,
     Literal,
     Logical,
     Match,
     Node,
+    Slot,
     Unary,
 )
 
@@ -51,11 +53,15 @@ _KINDS: dict[type, Kind] = {int: "number", float: "number", str: "string", bool:
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """A Python expression, the kind of its value where that is known, and whether it may stand twice."""
+    """A Python expression, the kind of its value where that is known, and whether it may stand twice.
+
+    ``plain``: its value is a string, or a number that Python does not take for true or false.
+    """
 
     node: ast.expr
     kind: Kind | None = None
     simple: bool = False
+    plain: bool = False
 
 
 class Emitter:
@@ -76,6 +82,8 @@ class Emitter:
         match node:
             case Literal(value):
                 return self._literal(value)
+            case Slot(number, kind):
+                return Code(_name(slot_name(number)), kind, simple=True, plain=True)
             case Field(path):
                 return Code(_name(self._load(path)), simple=True)
             case Index(target, index):
@@ -205,13 +213,23 @@ class Emitter:
         return ExpressionError(message, self._source, start)
 
 
+def slot_name(number: int) -> str:
+    """Return the global under which the code finds what belongs into a slot."""
+    return f"slot{number}"
+
+
 def _name(name: str) -> ast.expr:
     return ast.Name(name, ast.Load())
 
 
 def _python_equality(left: Code, right: Code) -> bool:
     """Tell whether Python's ``==`` does the same: it takes True for 1 and False for 0."""
-    if "string" in (left.kind, right.kind) or (left.kind is not None and left.kind == right.kind):
+    if (
+        left.plain
+        or right.plain
+        or "string" in (left.kind, right.kind)
+        or (left.kind is not None and left.kind == right.kind)
+    ):
         return True
     values = [code.node.value for code in (left, right) if isinstance(code.node, ast.Constant)]
     return any(value is None or (type(value) is not bool and value not in (0, 1)) for value in values)

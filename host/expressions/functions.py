@@ -8,16 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from types import MappingProxyType
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 from trimtab.expressions.errors import EvaluationError
 from trimtab.expressions.jsonpath import jsonpath
 from trimtab.expressions.operators import describe, equal, fits_long, is_number, text
+from trimtab.expressions.tree import Kind
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
-
-Kind: TypeAlias = Literal["number", "string", "boolean"]
-"""What can be known of a value before any event was seen."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
+from typing import Literal as OneOf
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,10 @@ class Literal:
     """A value: number, string, boolean, None for ``nil``; a list or a dict where a parameter holds one."""
 
     value: Any
+
+
+Kind: TypeAlias = OneOf["number", "string", "boolean"]
+"""What can be known of a value before any event was seen."""
 
 
 class Held(NamedTuple):
@@ -102,7 +107,15 @@ class Conditional:
     otherwise: Node
 
 
-Node: TypeAlias = Literal | Field | Index | Call | Unary | Binary | Comparison | Match | Logical | Conditional
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """The place of a number or a string that is put in later. Only in trees of :mod:`trimtab.expressions.templates`."""
+
+    number: int
+    kind: Kind
+
+
+Node: TypeAlias = Literal | Slot | Field | Index | Call | Unary | Binary | Comparison | Match | Logical | Conditional
 
 
 def subscript(target: Node, index: Node) -> Node:
@@ -117,7 +130,7 @@ def subscript(target: Node, index: Node) -> Node:
 def children(node: Node) -> tuple[Node, ...]:
     """Return the nodes directly below a node, in the order of the source."""
     match node:
-        case Literal() | Field():
+        case Literal() | Slot() | Field():
             return ()
         case Index(target, index):
             return (target, index)
@@ -138,7 +151,7 @@ def children(node: Node) -> tuple[Node, ...]:
 def rebuilt(node: Node, replace: Callable[[Node], Node]) -> Node:
     """Return the node with each of the nodes directly below it replaced."""
     match node:
-        case Literal() | Field():
+        case Literal() | Slot() | Field():
             return node
         case Index(target, index):
             return subscript(replace(target), replace(index))
