@@ -96,7 +96,9 @@ class _Folder(HeldPlace):
             shutil.move(self._folder / "away", self._scripts)
 
 
-class _OnTheWeb(HeldPlace):
+class OnTheWeb(HeldPlace):
+    """A document on a web server."""
+
     def __init__(self, shelf: Shelf) -> None:
         self.shelf = shelf
         self._stopped = False
@@ -120,7 +122,7 @@ class _OnTheWeb(HeldPlace):
         self.shelf.resume()
 
 
-class _Manifest(_OnTheWeb):
+class _Manifest(OnTheWeb):
     def make(self) -> Discoverer:
         return manifest.create(self.options, "place", context(Path("/")))
 
@@ -134,7 +136,7 @@ class _Manifest(_OnTheWeb):
         return {f"{key}.py": value.encode() for key, value in content.items()}
 
 
-class _Document(_OnTheWeb):
+class _Document(OnTheWeb):
     def make(self) -> Discoverer:
         return center.create_http(self.options, "place", context(Path("/")))
 
@@ -142,7 +144,7 @@ class _Document(_OnTheWeb):
         self.shelf.documents["/place.json"] = json.dumps({key: int(value) for key, value in content.items()}).encode()
 
 
-class _Server(HeldPlace):
+class OnServer(HeldPlace):
     """A place in a server program."""
 
     def __init__(self, server: Any) -> None:
@@ -166,7 +168,7 @@ class _Server(HeldPlace):
         self.server.resume()
 
 
-class _RedisHash(_Server):
+class _RedisHash(OnServer):
     def __init__(self, server: RedisServer, channel: str | None) -> None:
         super().__init__(server)
         self._channel = channel
@@ -199,7 +201,7 @@ def _statements(content: Mapping[str, str]) -> list[str]:
     return ["begin", "delete from settings", *inserts, "commit"]
 
 
-class _SqlTable(_Server):
+class _SqlTable(OnServer):
     """In a database server."""
 
     def __init__(self, server: PostgresServer | MariaDbServer, channel: str | None) -> None:
@@ -283,24 +285,25 @@ def sqlite_table(path: Path) -> Iterator[HeldPlace]:
 
 @contextmanager
 def postgres_table(_path: Path) -> Iterator[HeldPlace]:
-    with _running(PostgresServer()) as server:
+    with server_running(PostgresServer()) as server:
         yield _SqlTable(server, None)
 
 
 @contextmanager
 def postgres_table_with_channel(_path: Path) -> Iterator[HeldPlace]:
-    with _running(PostgresServer()) as server:
+    with server_running(PostgresServer()) as server:
         yield _SqlTable(server, "changes")
 
 
 @contextmanager
 def mariadb_table(_path: Path) -> Iterator[HeldPlace]:
-    with _running(MariaDbServer()) as server:
+    with server_running(MariaDbServer()) as server:
         yield _SqlTable(server, None)
 
 
 @contextmanager
-def _running(server: Database) -> Iterator[Database]:
+def server_running(server: Database) -> Iterator[Database]:
+    """Run a server for a while."""
     try:
         server.start()
         yield server

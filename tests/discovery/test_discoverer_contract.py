@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 
 from tests.discovery.held_places import KINDS, ON_SERVERS, HeldPlace
+from tests.discovery.held_rules import RULES, RULES_ON_SERVERS
 from trimtab.api import Discoverer, OutsideError, Snapshot, is_ignored, name_problem
 
 SOON = 30.0
@@ -18,7 +19,7 @@ FIRST = {"a": "1", "b": "2"}
 SECOND = {"a": "1", "b": "3", "c": "4"}
 
 
-@pytest.fixture(params=KINDS, scope="module")
+@pytest.fixture(params=(*KINDS, *RULES), scope="module")
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HeldPlace]:
     with request.param(tmp_path_factory.mktemp("place")) as place:
         yield place
@@ -100,7 +101,7 @@ def test_what_is_changed_added_and_gone_is_seen(place: HeldPlace) -> None:
     run(place, work)
 
 
-def test_names_are_those_of_scripts_or_settings(place: HeldPlace) -> None:
+def test_names_are_those_of_scripts_rules_or_settings(place: HeldPlace) -> None:
     async def work(discoverer: Discoverer) -> None:
         assert discoverer.name in ("folder", "discoverers.place")
         for name in (await discoverer.scan()).artifacts:
@@ -187,7 +188,7 @@ def test_a_wait_that_is_cancelled_leaves_a_discoverer_that_works(place: HeldPlac
     run(place, work)
 
 
-@pytest.mark.parametrize("server", ON_SERVERS, indirect=True)
+@pytest.mark.parametrize("server", [*ON_SERVERS, *RULES_ON_SERVERS], indirect=True)
 def test_a_place_that_answers_nothing_is_an_outage_and_holds_up_nobody(place: HeldPlace) -> None:
     async def work(discoverer: Discoverer) -> None:
         await discoverer.scan()
