@@ -157,7 +157,7 @@ def truth(tree: Any, event: Json) -> bool:
             "w == 1": event["w"] == 1,
             "last('s').v == 0": True,
         }
-        return known.get(tree, False)
+        return bool(known.get(tree, False))
     parts = [truth(part, event) for part in tree[1]]
     answers = {"And": all(parts), "Or": any(parts), "Not": not parts[0]}
     return answers[str(tree[0])]
