@@ -12,8 +12,8 @@ from weakref import WeakValueDictionary
 
 from trimtab.cep.errors import refused
 from trimtab.cep.pattern import Condition, Expr, FunctionCall, Native, Partial
-from trimtab.cep.runs import Run, by_stage, taken
-from trimtab.expressions import Expression, ExpressionError, MissingField
+from trimtab.cep.runs import Run, Taken, by_stage, taken
+from trimtab.expressions import Expression, ExpressionError
 from trimtab.expressions.parser import parse
 from trimtab.expressions.resolve import resolve
 from trimtab.expressions.tree import Call, Field, Held, Literal, Node, rebuilt, walk
@@ -22,6 +22,7 @@ Test: TypeAlias = Callable[[Any, Partial], bool]
 Functions: TypeAlias = Callable[[FunctionCall], Test]
 """Finds the function of a script. Raises ``LookupError`` saying what there is in its place."""
 
+_NOTHING: Any = object()
 _OF_PARTIAL = {"first", "last", "all"}
 """Functions of expressions that look at the partial match: ``last('a')`` is the event that stage ``a`` took last."""
 
@@ -30,16 +31,18 @@ class Asked:
     """A condition that can be asked.
 
     ``number``: its identity. ``iterative``: it looks at the partial match, so that its answer is not that of the event
-    alone. ``tree``: of an expression. ``ask(value, memo)`` for others, ``ask(value, run)`` for iterative ones; neither
-    raises: what fails is false, and counted in ``errors``, but for a field that the event lacks.
+    alone. ``tree``: of an expression. ``ask(value, memo)`` for others, ``ask(value, run)`` for iterative ones;
+    ``test(value)`` for others without a memo. None raises: what fails is false, and counted in ``errors``, but for a
+    field that the event lacks.
     """
 
-    __slots__ = ("__weakref__", "_expression", "_failed", "_last", "ask", "iterative", "number", "tree")
+    __slots__ = ("__weakref__", "_expression", "_failed", "_last", "ask", "iterative", "number", "test", "tree")
 
     def __init__(self, number: int, *, iterative: bool, expression: Expression | None = None) -> None:
         self.number, self.iterative = number, iterative
         self.tree = None if expression is None else expression.tree
         self.ask: Callable[[Any, Any], bool] = lambda _value, _context: False
+        self.test: Callable[[Any], bool] = lambda _value: False
         self._expression = expression
         self._failed = 0
         self._last: str | None = None
@@ -99,7 +102,8 @@ class Conditions:
             raise refused(path, "parameters that are nested less deeply", "more levels than can be read") from None
         iterative = any(isinstance(node, Field) and isinstance(node.path[0], Held) for node, _depth in walk(tree))
         asked = Asked(next(self._numbers), iterative=iterative, expression=expression)
-        asked.ask = _ask_of_run(expression.test) if iterative else _ask_once(asked.number, expression.test)
+        asked.test = expression.test
+        asked.ask = _ask_of_run(expression) if iterative else _ask_once(asked.number, expression.test)
         self._known[key] = asked
         return asked
 
@@ -134,11 +138,49 @@ def _ask_once(number: int, test: Callable[[Any], bool]) -> Callable[[Any, Any], 
     return ask
 
 
-def _ask_of_run(test: Callable[[Any], bool]) -> Callable[[Any, Any], bool]:
+def _ask_of_run(expression: Expression) -> Callable[[Any, Any], bool]:
+    """Return what asks an expression: of a dictionary with just what it reads, which costs the least."""
+    test = expression.test
+    begins = {node.path[0]: None for node, _depth in walk(expression.tree) if isinstance(node, Field)}
+    names = [name for name in begins if not isinstance(name, Held)]
+    helds = [(tuple(name), _HELD[name.which], name.stage) for name in begins if isinstance(name, Held)]
+
     def ask(value: Any, run: Run | None) -> bool:
-        return test(_EventOfRun(value, run))
+        read: dict[Any, Any] = {}
+        try:
+            for name in names:
+                read[name] = value[name]
+        except (KeyError, TypeError):
+            return False
+        path = None if run is None else run.path
+        for place, find, stage in helds:
+            held = find(path, stage)
+            if held is _NOTHING:
+                return False
+            read[place] = held
+        return test(read)
 
     return ask
+
+
+def _last(path: Taken | None, stage: str) -> Any:
+    while path is not None:
+        if path.stage == stage:
+            return path.event.value
+        path = path.previous
+    return _NOTHING
+
+
+def _all(path: Taken | None, stage: str) -> list[Any]:
+    return [each.event.value for each in taken(path) if each.stage == stage][::-1]
+
+
+def _first(path: Taken | None, stage: str) -> Any:
+    events = _all(path, stage)
+    return events[0] if events else _NOTHING
+
+
+_HELD: dict[str, Callable[[Taken | None, str], Any]] = {"first": _first, "last": _last, "all": _all}
 
 
 class PartialEvents(dict[str, list[Any]]):
@@ -150,33 +192,6 @@ class PartialEvents(dict[str, list[Any]]):
 
     def __missing__(self, stage: str) -> list[Any]:
         return []
-
-
-class _EventOfRun:
-    """An event with the partial match beside it, for expressions that look at both."""
-
-    __slots__ = ("_run", "_value")
-
-    def __init__(self, value: Any, run: Run | None) -> None:
-        self._value, self._run = value, run
-
-    def __getitem__(self, name: Any) -> Any:
-        if type(name) is str:
-            return self._value[name]
-        which, stage = name
-        values = (
-            each.event.value for each in taken(None if self._run is None else self._run.path) if each.stage == stage
-        )
-        if which == "last":
-            for value in values:
-                return value
-            raise MissingField(f"expected an event that {stage} has taken, got none")
-        events = list(values)[::-1]
-        if which == "all":
-            return events
-        if not events:
-            raise MissingField(f"expected an event that {stage} has taken, got none")
-        return events[0]
 
 
 def _with_partial(node: Node, source: str) -> Node:

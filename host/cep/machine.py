@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable
+from typing import Literal
 
 import msgspec
 
@@ -12,13 +13,13 @@ from trimtab.cep.conditions import Asked
 from trimtab.cep.pattern import Condition, Pattern
 from trimtab.cep.program import Memo, build_program
 from trimtab.cep.runs import Event, Partials, Run
-from trimtab.cep.skipping import order, pruning
+from trimtab.cep.skipping import Order, Prune, order, pruning
 
 DEFAULT_PARTIAL_MATCHES = 10_000
 """Partial matches that a rule may have for one key."""
 
 
-class Found(msgspec.Struct, frozen=True):
+class Found(msgspec.Struct, frozen=True, gc=False, eq=False):
     """A match, or a partial match whose time is up.
 
     ``time``: of a match when it was found; of a time-out its first event and the window, ms.
@@ -79,9 +80,9 @@ class Machine:
             self._start(event, value, None, memo, runs, done)
             if before and len(runs) > before and order(runs[before - 1].first) > order(event):
                 runs.sort(key=_begun)  # the clock went back
-        partials.runs = runs
+        partials.runs = tuple(runs)  # which is smaller
         if len(runs) > self.most:
-            partials.runs, partials.withheld, partials.stopped = [], [], True
+            partials.runs, partials.withheld, partials.stopped = (), (), True
             raise TooManyPartialMatches
         return self._complete(partials, done, event.time) if done or partials.withheld else []
 
@@ -91,21 +92,17 @@ class Machine:
 
     def advance(self, partials: Partials, time: int) -> list[Found]:
         """Let the clock come to a time, ms: matches that are complete now, then partial matches whose time is up."""
-        kept: list[Run] = []
-        done: list[Run] = []
-        ended: list[Found] = []
-        for run in partials.runs:
-            at = self._ends(run, time)
-            if at is None:
-                kept.append(run)
-            elif self._pending[run.state]:
-                done.append(run)
-            else:
-                ended.append(Found("timeout", run, at))
-        if len(kept) == len(partials.runs):
+        runs = partials.runs
+        if not self.waits_between:  # then those that began first end first
+            runs = runs[: bisect_right(runs, time - self.window, key=_begin_time)] if self.window else ()
+        ended = [(run, at) for run in runs if (at := self._ends(run, time)) is not None]
+        if not ended:
             return []
-        partials.runs = kept
-        return [*self._complete(partials, done, time), *ended]
+        left = [run for run in runs if self._ends(run, time) is None]
+        partials.runs = (*left, *partials.runs[len(runs) :])
+        done = [run for run, _at in ended if self._pending[run.state]]
+        timeouts = [Found("timeout", run, at) for run, at in ended if not self._pending[run.state]]
+        return [*self._complete(partials, done, time), *timeouts]
 
     def _ends(self, run: Run, time: int) -> int | None:
         """Return when a run's time was up by now; None: it goes on."""
@@ -120,24 +117,35 @@ class Machine:
         """Emit the matches that no longer wait, and drop what they skip."""
         if self._prune is None:
             return [Found("match", run, time) for run in done]
-        return list(self._skipping(partials, done, time))
+        return self._skipping(self._prune, partials, done, time)
 
-    def _skipping(self, partials: Partials, done: list[Run], time: int) -> Iterator[Found]:
+    def _skipping(self, prune: Prune, partials: Partials, done: list[Run], time: int) -> list[Found]:
+        """Emit what is complete, in the order in which it began, as long as nothing lives that began before.
+
+        What began first is dropped first, so that both lists only lose their beginnings.
+        """
         waiting = sorted([*partials.withheld, *done], key=_begun)
         runs = partials.runs
-        while waiting and (not runs or _begun(waiting[0]) <= _begun(runs[0])):
-            found = waiting.pop(0)
-            yield Found("match", found, time)
-            place = None if self._prune is None else self._prune(found)
+        found: list[Found] = []
+        next_run = next_waiting = 0
+        while next_waiting < len(waiting):
+            match = waiting[next_waiting]
+            if next_run < len(runs) and _begun(match) > _begun(runs[next_run]):
+                break
+            found.append(Found("match", match, time))
+            next_waiting += 1
+            place = prune(match)
             if place is not None:
-                runs = [run for run in runs if not _is_dropped(run, *place)]
-                waiting = [run for run in waiting if not _is_dropped(run, *place)]
-        partials.runs, partials.withheld = runs, waiting
+                bisect = bisect_right if place[1] else bisect_left
+                next_run = bisect(runs, place[0], lo=next_run, key=_begun)
+                next_waiting = bisect(waiting, place[0], lo=next_waiting, key=_begun)
+        partials.runs, partials.withheld = runs[next_run:], waiting[next_waiting:]
+        return found
 
 
-def _begun(run: Run) -> tuple[int, int]:
+def _begun(run: Run) -> Order:
     return order(run.first)
 
 
-def _is_dropped(run: Run, place: tuple[int, int], including: Any) -> bool:
-    return _begun(run) < place or (including and _begun(run) == place)
+def _begin_time(run: Run) -> int:
+    return run.first.time

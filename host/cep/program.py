@@ -53,7 +53,7 @@ def build_program(automaton: Automaton, ask: Callable[[Condition], Asked]) -> Pr
     asked = tuple(writer.asked.values())
     namespace: dict[str, Any] = {"__builtins__": {}, "Run": Run, "Taken": Taken}
     for number, each in enumerate(asked):
-        namespace[f"ask{number}"], namespace[f"id{number}"] = each.ask, each.number
+        namespace[f"ask{number}"], namespace[f"id{number}"] = each.ask if each.iterative else each.test, each.number
     for number, stage in enumerate(writer.stages):
         namespace[f"stage{number}"] = stage
     exec(_compiled(source), namespace)  # noqa: S102 - the text is made of numbers, see above
@@ -182,7 +182,8 @@ class _Writer:
         number = self._conditions[condition]
         if self.asked[condition].iterative:
             return f"ask{number}(value, run)"
-        return f"(known if (known := memo.get(id{number})) is not None else ask{number}(value, memo))"
+        name = f"id{number}"
+        return f"(memo[{name}] if {name} in memo else memo.setdefault({name}, ask{number}(value)))"
 
     def _stage(self, name: str) -> str:
         if name not in self.stages:

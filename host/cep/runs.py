@@ -2,17 +2,20 @@
 
 Events are shared between partial matches and live as long as one of them needs them: a partial match is a chain of
 :class:`Taken`, which share their beginnings, and memory is freed when the last chain lets go.
+
+There may be hundreds of thousands of these objects, so they are small, and the garbage collector does not look at them:
+none of them can be reached from what it holds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
 
 
-class Event(msgspec.Struct, gc=False):
+class Event(msgspec.Struct, gc=False, eq=False):
     """An event that some partial match has taken, or may take."""
 
     value: Any
@@ -26,7 +29,7 @@ class Event(msgspec.Struct, gc=False):
     """The JSON text that it came as, where the caller has it."""
 
 
-class Taken(msgspec.Struct, frozen=True):
+class Taken(msgspec.Struct, frozen=True, gc=False, eq=False):
     """An event in a partial match, and what was taken before it."""
 
     stage: str
@@ -34,7 +37,7 @@ class Taken(msgspec.Struct, frozen=True):
     previous: Taken | None
 
 
-class Run(msgspec.Struct, frozen=True):
+class Run(msgspec.Struct, frozen=True, gc=False, eq=False):
     """A partial match. ``state``: the number of the automaton's state that it is in."""
 
     state: int
@@ -57,23 +60,22 @@ def by_stage(path: Taken | None) -> dict[str, list[Event]]:
     return events
 
 
-class Partials:
+class Partials(msgspec.Struct, gc=False, eq=False):
     """The partial matches of one rule for one key.
 
     ``runs`` are in the order in which they began. ``withheld`` are complete matches that wait for runs that began
     before them, as skip strategies want it. ``stopped``: there were more than the rule may have. ``alarm``: when the
-    clock is to look at them, ms.
+    clock is to look at them, ms. ``placed`` and ``key``: whose they are.
     """
 
-    __slots__ = ("alarm", "runs", "stopped", "withheld")
-
-    def __init__(self) -> None:
-        self.alarm: int | None = None
-        self.runs: list[Run] = []
-        self.withheld: list[Run] = []
-        self.stopped = False
+    runs: Sequence[Run] = ()
+    withheld: Sequence[Run] = ()
+    alarm: int | None = None
+    stopped: bool = False
+    placed: Any = None
+    key: Any = None
 
     @property
     def idle(self) -> bool:
         """Whether nothing is kept."""
-        return not self.runs and not self.withheld and not self.stopped
+        return not (self.runs or self.withheld or self.stopped)

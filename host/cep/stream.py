@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import heapq
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import count
-from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
-from trimtab.cep.bindings import Key
-from trimtab.cep.index import Index
+from trimtab.cep.bindings import Key, as_key
+from trimtab.cep.lookups import Index
 from trimtab.cep.machine import Found, TooManyPartialMatches
+from trimtab.cep.opened import Opened
 from trimtab.cep.placed import Placed
 from trimtab.cep.program import Memo
 from trimtab.cep.runs import Event, Partials
+from trimtab.cep.waiting import Columns, Due, Incoming, Waiting
+
+__all__ = ["Incoming", "KeyedStream", "Result"]
 
 _SLACK = 1024
 """Alarms of partial matches that are gone are kept until there are that many beside as many as there are others."""
 
 
-class Incoming(NamedTuple):
-    """An event before any rule has seen it. ``time``: event time or arrival, ms. ``position``: as events came."""
+_NOBODY: list[Placed] = []
+_NO_STATES: Mapping[Placed, Partials] = {}
+_PLAIN_KEYS = {str, int, type(None)}
 
-    time: int
-    position: int
-    key: Key
-    value: Any
-    line: bytes | None = None
+Row: TypeAlias = tuple[int, int, Key, Any, int, bytes | None, list[Placed]]
+"""An event that concerns somebody: time, number, key, value, position, line, rules that it may begin a match of."""
 
 
 class Result(NamedTuple):
@@ -36,10 +36,6 @@ class Result(NamedTuple):
     placed: Placed
     key: Key
     found: Found
-
-
-_time = itemgetter(0)
-_place = itemgetter(0, 1)
 
 
 class KeyedStream:
@@ -53,27 +49,42 @@ class KeyedStream:
         self.event_time = event_time
         self.clock: int | None = None
         """The watermark, or when the last event arrived; ms."""
-        self.open: dict[Key, dict[Placed, Partials]] = {}
+        self.open = Opened()
         """The partial matches, by key and rule."""
-        self.waiting: list[Incoming] = []
-        """Events that the watermark has not reached."""
         self.changed: dict[tuple[Placed, Key], None] | None = None
         """Where partial matches have changed, if somebody wants to know."""
         self.stopped: list[tuple[Placed, Key]] = []
         """Where rules had more partial matches than they may have; for the caller to take."""
-        self._unsorted = False
+        self._waiting = Waiting()
         self._index: Index[Placed] = Index()
         self._bound: dict[Key, Index[Placed]] = {}
-        self._numbers = count()
+        self._next_number = 0
         self._orders = count()
+        self._alarm_numbers = count()
         self._alarms: list[tuple[int, int, Key, Placed]] = []
         self._handed: dict[tuple[Key, Placed], None] = {}
         """Rules with windows between events that got one of the time in hand."""
         self._compact_at = _SLACK
 
+    @property
+    def waiting(self) -> Waiting:
+        """Events that the watermark has not reached, in the order in which they came."""
+        return self._waiting
+
+    @waiting.setter
+    def waiting(self, events: Sequence[Incoming]) -> None:
+        self._waiting = Waiting()
+        if events:
+            self._waiting.add(self._columns(events))
+
     def next_number(self) -> int:
         """Return the place of an event that is taken now in the order of all."""
-        return next(self._numbers)
+        return self._reserve(1)
+
+    def _reserve(self, numbers: int) -> int:
+        first = self._next_number
+        self._next_number += numbers
+        return first
 
     # --- rules ---
 
@@ -105,14 +116,17 @@ class KeyedStream:
 
     def keys_of(self, placed: Placed) -> list[Key]:
         """Return the keys for which a rule has partial matches."""
-        return [key for key, states in self.open.items() if placed in states]
+        return self.open.keys_of(placed)
 
     def put(self, placed: Placed, key: Key, partials: Partials) -> None:
         """Give a rule these partial matches for a key, in the place of those that it has."""
-        states = self.open.setdefault(key, {})
-        states[placed] = partials
-        self._settle(placed, key, states, partials)
-        self._watch(placed, key, partials)
+        before = self.open.find(placed, key)
+        if before is not None:
+            self.open.remove(before)
+        if not partials.idle:
+            partials.placed, partials.key, partials.alarm = placed, key, None
+            self.open.add(partials)
+            self._watch(partials)
 
     # --- events ---
 
@@ -121,15 +135,44 @@ class KeyedStream:
 
         Returns what is found at once: in event time nothing.
         """
+        events = list(events)
+        return self._feed(self._columns(events), late) if events else []
+
+    def feed_batch(
+        self,
+        times: Sequence[int],
+        keys: Sequence[Any],
+        values: Sequence[Any],
+        positions: Sequence[int],
+        late: list[Incoming],
+        lines: Sequence[bytes | None] | None = None,
+    ) -> list[Result]:
+        """Take events as :meth:`feed` does, given by their parts, which costs less.
+
+        ``keys``: JSON values, not yet as :func:`as_key` returns them. Events wait in these sequences and matches hold
+        the values, so that nobody may change them.
+        """
+        if not times:
+            return []
+        if not _PLAIN_KEYS.issuperset(map(type, keys)):
+            keys = list(map(as_key, keys))
+        first = self._reserve(len(times))
+        numbers = range(first, first + len(times))
+        return self._feed(Columns(times, numbers, keys, values, positions, lines or [None] * len(times)), late)
+
+    def _columns(self, events: Sequence[Incoming]) -> Columns:
+        times, positions, keys, values, lines = zip(*events, strict=True)
+        first = self._reserve(len(events))
+        return Columns(times, range(first, first + len(events)), keys, values, positions, lines)
+
+    def _feed(self, columns: Columns, late: list[Incoming]) -> list[Result]:
         if not self.event_time:
-            return [result for event in events for result in self._arrive(event)]
-        clock, waiting = self.clock, self.waiting
-        for event in events:
-            if clock is not None and event[0] <= clock:
-                late.append(event)
-            else:
-                waiting.append(event)
-        self._unsorted = True
+            return self._arrive(columns)
+        clock = self.clock
+        if clock is not None and min(columns.times) <= clock:
+            columns = _without_late(columns, clock, late)
+        if columns.times:
+            self._waiting.add(columns)
         return []
 
     def advance(self, time: int) -> list[Result]:
@@ -138,14 +181,8 @@ class KeyedStream:
             return []
         self.clock = time if self.clock is None else max(time, self.clock)
         results: list[Result] = []
-        if self.waiting and self.event_time:
-            if self._unsorted:
-                self.waiting.sort(key=_place)
-                self._unsorted = False
-            at = bisect_right(self.waiting, time, key=_time)
-            due = self.waiting[:at]
-            del self.waiting[:at]
-            self._take_all(due, results)
+        if self._waiting:
+            self._take_all(sorted(self._concerning(self._waiting.take(time), time)), results)
         self._ring(time, results)
         return results
 
@@ -154,85 +191,119 @@ class KeyedStream:
         """When the clock may next end a partial match, ms."""
         return self._alarms[0][0] if self._alarms else None
 
-    def _arrive(self, event: Incoming) -> list[Result]:
-        results: list[Result] = []
-        self.clock = event.time if self.clock is None else max(self.clock, event.time)
-        self._take_all([event], results)
+    def _arrive(self, columns: Columns) -> list[Result]:
+        times, results = columns.times, list[Result]()
+        if len(times) > 1 and list(times) != sorted(times):  # the clock goes back: then each event sees its own time
+            return [found for i in range(len(times)) for found in self._arrive(columns.part(i, i + 1))]
+        time = times[-1]
+        self.clock = time if self.clock is None else max(time, self.clock)
+        self._take_all(self._concerning([columns], time), results)
+        self._ring(time, results)
         return results
 
-    def _take_all(self, events: list[Incoming], results: list[Result]) -> None:
-        """The path of every event: most of them concern no rule."""
-        find, bound, is_open, alarms = self._index.find, self._bound, self.open, self._alarms
-        now = 0
-        for event in events:
-            time, _position, key, value, _line = event
+    def _concerning(self, due: Due, until: int) -> list[Row]:
+        """Return those of the events up to a time that concern anybody: of most events, nothing more is seen.
+
+        They may begin a match, or there are matches that have begun with their key, or may begin now.
+        """
+        is_open = self.open.by_key
+        found = [(columns, self._find(columns)) for columns in due]
+        begun = {columns.keys[i] for columns, beginning in found for i in beginning}
+        if not begun and not is_open:
+            return []
+        rows: list[Row] = []
+        for (times, numbers, keys, values, positions, lines), beginning in found:
+            wanted = [i for i, key in enumerate(keys) if key in begun or key in is_open]
+            rows += [
+                (times[i], numbers[i], keys[i], values[i], positions[i], lines[i], beginning.get(i, _NOBODY))
+                for i in wanted
+                if times[i] <= until
+            ]
+        return rows
+
+    def _find(self, columns: Columns) -> dict[int, list[Placed]]:
+        """Return the rules that events may begin a match of, by the index of the event."""
+        found, bound = self._index.find_all(columns.values), self._bound
+        if bound:
+            for i in [i for i, key in enumerate(columns.keys) if key in bound]:
+                more = bound[columns.keys[i]].find(columns.values[i])
+                if more:
+                    found[i] = found.get(i, _NOBODY) + more
+        return found
+
+    def _take_all(self, rows: Iterable[Row], results: list[Result]) -> None:
+        alarms, now = self._alarms, 0
+        for row in rows:
+            time = row[0]
             if self._handed and time != now:
                 self._look_again(now, results)
             now = time
             if alarms and alarms[0][0] <= time:
                 self._ring(time, results)
-            beginning = find(value)
-            if bound and key in bound:
-                beginning = beginning + bound[key].find(value)
-            if beginning or key in is_open:
-                self._take(event, beginning, results)
+            self._take(row, results)
         if self._handed:
             self._look_again(now, results)
 
-    def _take(self, event: Incoming, beginning: list[Placed], results: list[Result]) -> None:
-        time, position, key, value, line = event
-        states = self.open.get(key)
-        if states is None:
-            states = self.open[key] = {}
-        memo: Memo = {}
-        taken = Event(value, time, next(self._numbers), position, line)
-        begins = {placed for placed in beginning if placed.is_bound is None or placed.is_bound(key)}
-        concerned = begins.union(states)
-        for placed in sorted(concerned, key=_by_order) if len(concerned) > 1 else concerned:
-            partials = states.get(placed)
-            if partials is None:
-                partials = states[placed] = Partials()
-            self._hand(placed, partials, taken, memo, begins=placed in begins, key=key, results=results)
-            if partials.idle:
-                del states[placed]
-        if not states:
-            self.open.pop(key, None)
+    def _take(self, row: Row, results: list[Result]) -> None:
+        time, number, key, value, position, line, beginning = row
+        states = self.open.by_key.get(key)
+        if states is None and not beginning:
+            return
+        event, memo = Event(value, time, number, position, line), Memo()
+        if states is None and len(beginning) == 1:
+            (placed,) = beginning
+            if placed.is_bound is None or placed.is_bound(key):
+                self._hand(placed, key, None, event, memo, True, results)
+        elif not beginning and isinstance(states, Partials):
+            self._hand(states.placed, key, states, event, memo, False, results)
+        else:
+            begins = {placed for placed in beginning if placed.is_bound is None or placed.is_bound(key)}
+            known = self.open.get(key, _NO_STATES)
+            for placed in sorted(begins.union(known), key=_by_order):
+                self._hand(placed, key, known.get(placed), event, memo, placed in begins, results)
 
     def _hand(
         self,
         placed: Placed,
-        partials: Partials,
+        key: Key,
+        known: Partials | None,
         event: Event,
         memo: Memo,
-        *,
         begins: bool,
-        key: Key,
         results: list[Result],
     ) -> None:
-        """Hand an event to the partial matches of one rule."""
-        machine = placed.machine
+        """Hand an event to the partial matches of one rule; ``known``: those that there are."""
+        partials = Partials(placed=placed, key=key) if known is None else known
         if partials.stopped:
             return
-        before, withheld = partials.runs, partials.withheld
-        if machine.waits_between and (key, placed) not in self._handed:
-            self._note(placed, key, machine.advance(partials, event.time), results)
-            if self.event_time:
-                self._handed[(key, placed)] = None
+        machine, before, withheld = placed.machine, partials.runs, partials.withheld
+        if machine.waits_between:
+            self._let_time_come(partials, event.time, results)
         try:
             found = machine.take(partials, event, memo, begins=begins)
         except TooManyPartialMatches:
             placed.overflows += 1
             self.stopped.append((placed, key))
             found = []
-        runs = partials.runs
-        if self.changed is not None and (partials.withheld is not withheld or not _same(before, runs)):
+        if self.changed is not None and (before != partials.runs or withheld != partials.withheld):
             self.changed[(placed, key)] = None
         if found:
             self._note(placed, key, found, results)
-        if machine.window and runs:
-            if machine.waits_between and runs[-1].first is event:
-                self._alarm(event.time + machine.window, key, placed)
-            self._watch(placed, key, partials)
+        if known is not None:
+            if partials.idle:
+                self.open.remove(partials)
+        elif not partials.idle:
+            self.open.add(partials)
+        if partials.runs and machine.window:
+            self._set_alarms(partials, event)
+
+    def _let_time_come(self, partials: Partials, time: int, results: list[Result]) -> None:
+        """End what is out of time before an event is taken, once for each time."""
+        placed, key = partials.placed, partials.key
+        if (key, placed) not in self._handed:
+            self._note(placed, key, placed.machine.advance(partials, time), results)
+            if self.event_time:
+                self._handed[(key, placed)] = None
 
     def _note(self, placed: Placed, key: Key, found: list[Found], results: list[Result]) -> None:
         for each in found:
@@ -241,13 +312,6 @@ class KeyedStream:
             else:
                 placed.timeouts += 1
             results.append(Result(placed, key, each))
-
-    def _settle(self, placed: Placed, key: Key, states: dict[Placed, Partials], partials: Partials) -> None:
-        """Let go of what is empty."""
-        if partials.idle:
-            del states[placed]
-            if not states:
-                self.open.pop(key, None)
 
     # --- the clock ---
 
@@ -260,15 +324,22 @@ class KeyedStream:
         for key, placed in handed:
             self._ring_one(placed, key, time, results)
 
-    def _watch(self, placed: Placed, key: Key, partials: Partials) -> None:
-        if partials.alarm is None and (due := placed.machine.due(partials)) is not None:
+    def _set_alarms(self, partials: Partials, event: Event) -> None:
+        machine = partials.placed.machine
+        if machine.waits_between and partials.runs[-1].first is event:
+            self._alarm(event.time + machine.window, partials.key, partials.placed)
+        if partials.alarm is None:
+            self._watch(partials)
+
+    def _watch(self, partials: Partials) -> None:
+        if partials.alarm is None and (due := partials.placed.machine.due(partials)) is not None:
             partials.alarm = due
-            self._alarm(due, key, placed)
+            self._alarm(due, partials.key, partials.placed)
 
     def _alarm(self, due: int, key: Key, placed: Placed) -> None:
-        heapq.heappush(self._alarms, (due, next(self._numbers), key, placed))
+        heapq.heappush(self._alarms, (due, next(self._alarm_numbers), key, placed))
         if len(self._alarms) > self._compact_at:
-            self._alarms[:] = [each for each in self._alarms if each[3] in self.open.get(each[2], ())]
+            self._alarms[:] = [each for each in self._alarms if self.open.find(each[3], each[2]) is not None]
             heapq.heapify(self._alarms)
             self._compact_at = 2 * len(self._alarms) + _SLACK
 
@@ -279,23 +350,28 @@ class KeyedStream:
             self._ring_one(placed, key, due, results)
 
     def _ring_one(self, placed: Placed, key: Key, time: int, results: list[Result]) -> None:
-        states = self.open.get(key)
-        partials = None if states is None else states.get(placed)
-        if states is None or partials is None:
+        partials = self.open.find(placed, key)
+        if partials is None:
             return
         if partials.alarm == time:
             partials.alarm = None
         before = partials.runs
         self._note(placed, key, placed.machine.advance(partials, time), results)
-        if self.changed is not None and not _same(before, partials.runs):
+        if self.changed is not None and before != partials.runs:
             self.changed[(placed, key)] = None
-        self._watch(placed, key, partials)
-        self._settle(placed, key, states, partials)
+        if partials.idle:
+            self.open.remove(partials)
+        else:
+            self._watch(partials)
+
+
+def _without_late(columns: Columns, clock: int, late: list[Incoming]) -> Columns:
+    """Return the events that the watermark has not passed, and add the others to ``late``."""
+    for time, _number, key, value, position, line in zip(*columns, strict=True):
+        if time <= clock:
+            late.append(Incoming(time, position, key, value, line))
+    return columns.rows([i for i, time in enumerate(columns.times) if time > clock])
 
 
 def _by_order(placed: Placed) -> int:
     return placed.order
-
-
-def _same(before: list[Any], after: list[Any]) -> bool:
-    return len(before) == len(after) and all(one is other for one, other in zip(before, after, strict=True))

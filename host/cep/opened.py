@@ -1,0 +1,71 @@
+"""The partial matches of a stream, to be found by key and by rule."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TypeAlias
+
+from trimtab.cep.bindings import Key
+from trimtab.cep.placed import Placed
+from trimtab.cep.runs import Partials
+
+States: TypeAlias = Partials | dict[Placed, Partials]
+"""The partial matches for one key: mostly those of one rule, which then need no dictionary."""
+
+
+class Opened(Mapping[Key, Mapping[Placed, Partials]]):
+    """The partial matches of a stream: by key, then by rule."""
+
+    def __init__(self) -> None:
+        self.by_key: dict[Key, States] = {}
+        """Only to look at."""
+        self._keys: dict[Placed, dict[Key, None]] = {}
+
+    def __getitem__(self, key: Key) -> Mapping[Placed, Partials]:
+        states = self.by_key[key]
+        return states if isinstance(states, dict) else {states.placed: states}
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self.by_key)
+
+    def __len__(self) -> int:
+        return len(self.by_key)
+
+    def find(self, placed: Placed, key: Key) -> Partials | None:
+        """Return the partial matches of a rule for a key."""
+        states = self.by_key.get(key)
+        if isinstance(states, dict):
+            return states.get(placed)
+        return states if states is not None and states.placed is placed else None
+
+    def keys_of(self, placed: Placed) -> list[Key]:
+        """Return the keys for which a rule has partial matches."""
+        return list(self._keys.get(placed, ()))
+
+    def add(self, partials: Partials) -> None:
+        """Take note of the partial matches of a rule for a key; it has none there yet."""
+        key, placed = partials.key, partials.placed
+        states = self.by_key.get(key)
+        if states is None:
+            self.by_key[key] = partials
+        elif isinstance(states, dict):
+            states[placed] = partials
+        else:
+            self.by_key[key] = {states.placed: states, placed: partials}
+        keys = self._keys.get(placed)
+        if keys is None:
+            keys = self._keys[placed] = {}
+        keys[key] = None
+
+    def remove(self, partials: Partials) -> None:
+        """Forget partial matches."""
+        key, placed = partials.key, partials.placed
+        states = self.by_key[key]
+        if isinstance(states, dict) and len(states) > 1:
+            del states[placed]
+        else:
+            del self.by_key[key]
+        keys = self._keys[placed]
+        del keys[key]
+        if not keys:
+            del self._keys[placed]
