@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+import trimtab.sandbox.javascript
 from tests.cep.random_patterns import patterns
 from tests.javascript.javascript_support import Lab, emitted, handle, load, place
-from trimtab.cep import Pattern, begin
+from trimtab.cep import Pattern, PatternBuilder, begin
 from trimtab.cep.pattern import Combined, Expr, FunctionCall, Stage
 from trimtab.cep.reading import read_pattern
 from trimtab.cep.writing import write_pattern
+from trimtab.engine.objects import camel_case
 from trimtab.errors import ScriptError
 
 HANDLE = "export function handle(match, ctx) {}\n"
@@ -281,3 +285,38 @@ def test_a_library_may_hold_the_pattern() -> None:
     library = 'import { begin } from "trimtab"; export const pattern = begin("a");'
     script = load(f'export * from "./_rising.js"; {HANDLE}', {"_rising.js": library})
     assert read_pattern(script.pattern).stages == (Stage("a"),)
+
+
+def test_the_declarations_for_editors_name_every_method() -> None:
+    declarations = Path(trimtab.sandbox.javascript.__file__).with_name("trimtab.d.ts").read_text()
+    (body,) = re.findall(r"^  export interface Pattern<.*?> \{$(.*?)^  \}", declarations, re.MULTILINE | re.DOTALL)
+    script = load("""
+        import { begin, emit } from "trimtab";
+        const pattern = begin("a");
+        const names = Object.getOwnPropertyNames(Object.getPrototypeOf(pattern));
+        export function handle() { emit("out", names.filter((name) => name !== "constructor")); }
+    """)
+    [(_, names)] = emitted(handle(script, 1))
+    assert set(re.findall(r"^    (?:readonly )?(\w+)[(:]", body, re.MULTILINE)) == set(names)
+
+
+def test_both_languages_have_the_same_methods() -> None:
+    declarations = Path(trimtab.sandbox.javascript.__file__).with_name("trimtab.d.ts").read_text()
+    (body,) = re.findall(r"^  export interface Pattern<.*?> \{$(.*?)^  \}", declarations, re.MULTILINE | re.DOTALL)
+    javascript = set(re.findall(r"^    (\w+)\(", body, re.MULTILINE)) - {"toJSON"}
+    python = {camel_case(name.rstrip("_")) for name in vars(PatternBuilder) if not name.startswith("_")} - {"build"}
+    assert javascript == python
+
+
+def test_typescript_may_have_a_pattern() -> None:
+    script = load(
+        """
+        import { begin, type MatchHandler } from "trimtab";
+        interface Reading { temp: number }
+        export const pattern = begin<Reading>("a").where((event: Reading) => event.temp > 40);
+        export const handle: MatchHandler<Reading> = (match) => {};
+        """,
+        name="hot.ts",
+    )
+    assert read_pattern(script.pattern).stages == (Stage("a", condition=FunctionCall("JS", "hot.ts#@0")),)
+    assert script.ask("@0", {"temp": 41}, {})
