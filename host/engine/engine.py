@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -22,12 +22,15 @@ from trimtab.engine.result import BatchResult
 from trimtab.engine.rule_loading import RuleLoader, pattern_version
 from trimtab.engine.rule_versions import Compiled
 from trimtab.engine.rules import Rules
-from trimtab.engine.script import HandlerSpec, Script, ScriptHost
+from trimtab.engine.script import DEFAULT_TIMEOUT, HandlerSpec, Script, ScriptHost
 from trimtab.engine.state import StateRow, cleared
 from trimtab.engine.steps import Active, mentions_state
 from trimtab.engine.udf import BoundKeys, UdfInstance
 from trimtab.errors import ChangeRefused, Fault, ScriptError
 from trimtab.expressions import Expression, ExpressionError, compile_expression
+
+_LONG = 3600.0
+"""Seconds that nothing takes which ends by itself."""
 
 
 class Plan(msgspec.Struct):
@@ -163,7 +166,8 @@ class Engine:
             self._host.state.watch_timers(name)
             self._host.breakers.forget(name)
         self._active.update(candidate.loaded)
-        changes += self._rules.commit(self._changed_rules(candidate), self._gone_rules(candidate))
+        with self._host.limits.running(_LONG):  # tells the host that there is life, where there are many
+            changes += self._rules.commit(self._changed_rules(candidate), self._gone_rules(candidate))
         self._files, self.generation = candidate.files, plan.generation
         self._host.resources.commit()
         self._dispatcher.forget_steps()
@@ -205,13 +209,17 @@ class Engine:
         faults = {name: fault for name, fault in broken.items() if name in plan.reload}
         self._rules.streams.clocks.update(clocks)
         with self._prepared(plan):
-            for name in sorted(set(plan.reload) - faults.keys()):
+            names = sorted(set(plan.reload) - faults.keys())
+            for name in names:
+                if is_rule(name):
+                    continue
                 entering(name)
                 try:
-                    if self._load_one(name, files, loaded, rules) is not None:
-                        loaded[name].instance.open()
+                    self._load_script(name, files, loaded, rules)
+                    loaded[name].instance.open()
                 except ScriptError as error:
                     faults[name] = error.fault
+            faults |= self._load_rules(filter(is_rule, names), files, loaded, rules)
         for name, fault in faults.items():
             if not is_rule(name):
                 loaded[name] = _broken(Script.of(name, files[name]), fault, loaded.get(name))
@@ -322,27 +330,51 @@ class Engine:
         rules: dict[str, Compiled] = {}
         faults: dict[str, Fault] = {}
         for name in sorted(plan.reload):
+            if is_rule(name):
+                continue
             try:
-                self._load_one(name, files, loaded, rules)
+                self._load_script(name, files, loaded, rules)
             except ScriptError as error:
                 faults[name] = error.fault
+        faults |= self._load_rules(filter(is_rule, plan.reload), files, loaded, rules)
         return loaded, rules, faults
 
-    def _load_one(
+    def _load_script(
         self, name: str, files: Mapping[str, bytes], loaded: dict[str, Active], rules: dict[str, Compiled]
-    ) -> Active | None:
-        """Load a script or a rule. Returns what is to be opened, or None: it is a rule with a pattern."""
-        if not is_rule(name):
-            active = loaded[name] = self._load(Script.of(name, files[name]), files)
-            if active.instance.pattern is not None:
-                rules[f"{name}#pattern"] = self._pattern_of(active)
-            return active
-        rule = self._loader.read(name, files[name])
-        if rule.pattern is not None:
-            rules[name] = self._loader.compile(name, files[name])
-            return None
-        active = loaded[name] = self._udf(Script.of(name, files[name]), rule)
-        return active
+    ) -> None:
+        active = loaded[name] = self._load(Script.of(name, files[name]), files)
+        if active.instance.pattern is not None:
+            rules[f"{name}#pattern"] = self._pattern_of(active)
+
+    def _load_rules(
+        self,
+        names: Iterable[str],
+        files: Mapping[str, bytes],
+        loaded: dict[str, Active],
+        rules: dict[str, Compiled],
+    ) -> dict[str, Fault]:
+        """Load rules; there may be thousands. Returns the faults of those that cannot run."""
+        faults: dict[str, Fault] = {}
+        limits = self._host.limits
+        with limits.running(DEFAULT_TIMEOUT):
+            for name in names:
+                limits.mark = object()
+                try:
+                    self._load_rule(name, files[name], loaded, rules)
+                except ScriptError as error:
+                    faults[name] = error.fault
+                except BaseException as error:
+                    if not limits.is_exceeded(error):
+                        raise
+                    faults[name] = Fault("TimeLimitExceeded", str(error), name)
+        return faults
+
+    def _load_rule(self, name: str, document: bytes, loaded: dict[str, Active], rules: dict[str, Compiled]) -> None:
+        rule = self._loader.read(name, document)
+        if rule.pattern is None:
+            loaded[name] = self._udf(Script.of(name, document), rule)
+        else:
+            rules[name] = self._loader.compile(name, document, rule)
 
     def _load(self, script: Script, files: Mapping[str, bytes]) -> Active:
         suffix = "." + script.name.rpartition(".")[2]

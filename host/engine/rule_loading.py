@@ -37,9 +37,12 @@ class RuleLoader:
         """Return the rule of a document. Raises :class:`ScriptError` where it cannot run here."""
         return self._told(name, lambda: self._checked(read_rule(document, name.removesuffix(RULE))))
 
-    def compile(self, name: str, document: bytes) -> Compiled:
-        """Return the compiled rule of a document that has a pattern. Raises :class:`ScriptError`."""
-        rule = self.read(name, document)
+    def compile(self, name: str, document: bytes, rule: Rule | None = None) -> Compiled:
+        """Return the compiled rule of a document that has a pattern. Raises :class:`ScriptError`.
+
+        ``rule``: what :meth:`read` has made of it, where that was done.
+        """
+        rule = rule or self.read(name, document)
         version = hashlib.sha256(document).hexdigest()
         return self._told(name, lambda: self.compiled(name, rule, version, document))
 
