@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from trimtab.api import is_ignored
+from trimtab.api import is_ignored, name_problem
 
 SUFFIX = ".rule.json"
 
@@ -27,6 +27,8 @@ def rule_name(rule_id: str) -> str:
     if len(text) > _LONGEST:
         digest = hashlib.sha256(rule_id.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST]
         text = f"{text[:_LONGEST]}%-{digest}"
+    if name_problem(text + SUFFIX) is not None:  # it would be that of a resource
+        text = _encoded(text[0]) + text[1:]
     return text + SUFFIX
 
 

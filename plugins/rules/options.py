@@ -76,6 +76,7 @@ class SqlRulesOptions(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.query is not None and self.table != DEFAULT_TABLE:
             raise ValueError("expected table or query, got both; leave one of them out")
+        check_columns(self.columns)
 
 
 class RedisRulesOptions(Place, frozen=True, kw_only=True):
