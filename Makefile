@@ -8,7 +8,7 @@ FILES  := $(VENV)/.files
 # mypy sees the three folders as one package through the strict editable install.
 EDITABLE := --config-settings editable_mode=strict
 
-.PHONY: run test check bench chaos soak fuzz cep-oracle clean
+.PHONY: run test check bench bench-cep chaos soak fuzz cep-oracle clean
 .DEFAULT_GOAL := run
 
 $(VENV)/.pip:
@@ -45,6 +45,10 @@ check: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python -m pip install -qq --editable '.[bench]' $(EDITABLE)
 	$(BIN)/python -m benchmarks
+
+# Pattern rules, beside Apache Flink CEP in the same rounds (needs a JDK; about ten minutes).
+bench-cep: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.cep
 
 # Accidents, each round with its own seed: `make chaos ROUNDS=1 SEED=137` repeats one.
 ROUNDS ?= 200

@@ -1,0 +1,91 @@
+"""``python -m benchmarks.cep_loop EVENTS MATCHES RULES``: what a lane does with events that meet pattern rules.
+
+Prints a line of JSON as ``FlinkCep.java`` does: seconds, processor seconds, events, matches.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from benchmarks.cep_work import LATENESS, write_rule
+from trimtab.cep.conditions import Conditions
+from trimtab.cep.matcher import as_match
+from trimtab.cep.placed import Placed, place
+from trimtab.cep.rule import read_rule
+from trimtab.cep.stream import Incoming, KeyedStream, Result
+
+BATCH = 1 << 16
+"""Bytes; about 512 events."""
+END = 1 << 60
+
+
+def place_rules(rules: int) -> list[Placed]:
+    """Return so many compiled rules."""
+    conditions = Conditions()
+    return [place(read_rule(write_rule(number, rules)), conditions) for number in range(rules)]
+
+
+def batches(file: BinaryIO) -> Iterator[bytes]:
+    """Yield whole lines, without the last newline."""
+    rest = b""
+    while data := file.read(BATCH):
+        lines, _newline, rest = (rest + data).rpartition(b"\n")
+        yield lines
+
+
+class Loop:
+    """Takes batches through rules."""
+
+    def __init__(self, rules: int) -> None:
+        self.stream = KeyedStream(event_time=True)
+        for placed in place_rules(rules):
+            self.stream.add(placed)
+        self.events = self.matches = 0
+        self._encode = msgspec.json.Encoder().encode
+        self._decode_lines = msgspec.json.Decoder().decode_lines
+        self._highest = 0
+
+    def run(self, events: Path, matches: Path) -> None:
+        """Read events and write matches; at the end time ends too, as in Flink."""
+        with events.open("rb") as source, matches.open("wb") as sink:
+            for batch in batches(source):
+                self._write(self._take(batch), sink)
+            self._write(self.stream.advance(END), sink)
+
+    def _take(self, batch: bytes) -> list[Result]:
+        values = self._decode_lines(batch)
+        times = [value["ts"] for value in values]
+        keys = [value["rack"] for value in values]
+        late: list[Incoming] = []
+        positions = range(self.events, self.events + len(values))
+        self.stream.feed(map(Incoming, times, positions, keys, values), late)
+        assert not late
+        self.events += len(values)
+        self._highest = max(self._highest, *times)
+        return self.stream.advance(self._highest - LATENESS - 1)
+
+    def _write(self, results: list[Result], sink: BinaryIO) -> None:
+        found = [result for result in results if result.found.kind == "match"]
+        self.matches += len(found)
+        for result in found:
+            sink.write(self._encode({"rule": result.placed.rule.id, "events": as_match(result).events}) + b"\n")
+
+
+def main() -> None:
+    """Measure once. The events take the processor's caches with them, so that no second round is warmer."""
+    events, matches, rules = sys.argv[1:]
+    loop = Loop(int(rules))
+    started, worked = time.perf_counter(), time.process_time()
+    loop.run(Path(events), Path(matches))
+    took = {"seconds": time.perf_counter() - started, "cpu": time.process_time() - worked}
+    print(msgspec.json.encode({**took, "events": loop.events, "matches": loop.matches}).decode())
+
+
+if __name__ == "__main__":
+    main()
