@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 
 from tests.runtime.test_processes import SETUP
@@ -21,7 +22,7 @@ def check(scripts: dict[str, bytes]) -> tuple[checker.Checked, int]:
 
     async def checked() -> tuple[checker.Checked, int]:
         processes = 0
-        async with NurseryProcess(SETUP) as nursery:
+        async with NurseryProcess(msgspec.structs.replace(SETUP, sinks=["matches"])) as nursery:
 
             async def start() -> Worker:
                 nonlocal processes
@@ -50,3 +51,15 @@ def test_all_that_are_broken_are_told_by_one_process() -> None:
     assert loaded.keys() == {"s0.py", "s2.py", "s4.py", "s6.py", "s8.py"}
     assert faults.keys() == scripts.keys() - loaded.keys()
     assert processes == 1
+
+
+def test_very_many_rules_take_their_time_and_are_no_process_that_is_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checker, "SILENCE", 1.0)
+    node = {
+        "name": "a",
+        "quantifier": {"innerConsumingStrategy": "SKIP_TILL_NEXT", "properties": ["SINGLE"]},
+        "condition": {"type": "AVIATOR", "expression": "x > 1 && y == 'z'"},
+    }
+    rule = msgspec.json.encode({"nodes": [node], "edges": []})
+    (loaded, faults), processes = check({f"r{number}.rule.json": rule for number in range(4000)})
+    assert (len(loaded), faults, processes) == (4000, {}, 1)
