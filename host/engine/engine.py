@@ -430,23 +430,38 @@ class Engine:
     def _check_calls(self, plan: Plan, loaded: Mapping[str, Active], rules: Mapping[str, Compiled]) -> dict[str, Fault]:
         """Find what rules call and is not there: with a rule that is new, or a script that changes or goes."""
         faults: dict[str, Fault] = {}
+        for name, active in loaded.items():
+            called = self._called_by(active)
+            if called and (missing := self._missing(called, plan, loaded)) is not None:
+                faults[name] = Fault("RuleError", missing, name)
         for name, compiled in rules.items():
-            if (missing := self._missing(compiled, plan, loaded)) is not None:
+            if (missing := self._missing(compiled.calls, plan, loaded)) is not None:
                 faults[name] = Fault("RuleError", missing, name)
             elif (problem := self._rules.versions.problem(name, compiled)) is not None:
                 faults[name] = Fault("RuleError", problem, name)
         changed = {name for name in (*loaded, *plan.deletes) if not is_rule(name)}
         for script in changed:
-            for name in self._rules.versions.callers(script):
-                running = self._rules.versions.running[name].compiled
-                if name in rules or name in plan.deletes or name.startswith(f"{script}#"):
+            for name, targets in self._callers(script):
+                if name in rules or name in loaded or name in plan.deletes or name.startswith(f"{script}#"):
                     continue
-                if (missing := self._missing(running, plan, loaded)) is not None:
+                if (missing := self._missing(targets, plan, loaded)) is not None:
                     faults[script] = Fault("RuleError", f"the rule {name} calls it: {missing}", script)
         return faults
 
-    def _missing(self, compiled: Compiled, plan: Plan, loaded: Mapping[str, Active]) -> str | None:
-        for target in compiled.calls:
+    def _callers(self, script: str) -> Iterator[tuple[str, Sequence[Target]]]:
+        """Yield the running rules that call functions of a script, and all that they call."""
+        for compiled in self._rules.versions.callers(script):
+            yield compiled.name, compiled.calls
+        for name, active in self._active.items():
+            called = self._called_by(active)
+            if any(target.name == script for target in called):
+                yield name, called
+
+    def _called_by(self, active: Active) -> Sequence[Target]:
+        return [active.instance.target] if isinstance(active.instance, UdfInstance) else []
+
+    def _missing(self, targets: Sequence[Target], plan: Plan, loaded: Mapping[str, Active]) -> str | None:
+        for target in targets:
             active = loaded.get(target.name) or self._active.get(target.name)
             if active is None or target.name in plan.deletes:
                 return f"expected a function {target}, got no script {target.name}; add it first"

@@ -91,9 +91,11 @@ class RuleLoader:
         timed = [name for name, spec in self._sources.items() if spec.timestamp is not None]
         if rule.time == "event" and (rule.source not in timed if rule.source else len(timed) < len(self._sources)):
             raise refused("$.time", "a source with a timestamp for time = event", rule.source or "sources without one")
-        for field, target in (("function", rule.target), ("timeouts", rule.timeouts), ("late", rule.late)):
+        for field, target in (("function", rule.target), ("timeouts", rule.timeouts)):
             if target is not None and target.kind == "emit":
                 self._check_emit(f"$.{field}", target.name)
+        if rule.late is not None and rule.late.name not in self._sinks:
+            raise _unknown("$.late", "emit: and a sink", rule.late.name, dict.fromkeys(self._sinks))
         return rule
 
     def _check_emit(self, path: str, name: str) -> None:

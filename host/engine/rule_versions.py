@@ -14,13 +14,14 @@ import msgspec
 
 from trimtab.cep.bindings import Key, as_key, of_key
 from trimtab.cep.machine import Machine
-from trimtab.cep.pattern import FunctionCall, Stage
+from trimtab.cep.pattern import FunctionCall, Pattern, Stage
 from trimtab.cep.placed import Placed
 from trimtab.cep.rule import Rule, Target, read_target
 from trimtab.cep.runs import Partials
 from trimtab.cep.snapshot import StoredPartials, load, store
 from trimtab.engine.rule_streams import StreamId, Streams
 from trimtab.engine.state import StateRow, cleared
+from trimtab.errors import ScriptError
 
 EVERYWHERE = "\0rules"
 """``script`` of rows that every lane has."""
@@ -115,6 +116,11 @@ class RuleVersions:
         self._documents: dict[str, dict[str, bytes]] = {}
         """By rule and name of the row."""
 
+    @property
+    def empty(self) -> bool:
+        """Whether no rule runs, and none is to."""
+        return not self.running and not self._switches
+
     # --- what is stored ---
 
     def restore(self, rows: Iterable[StateRow]) -> list[StateRow]:
@@ -151,16 +157,18 @@ class RuleVersions:
         if compiled.rule.on_change != "carry" or running is None:
             return None
         old, new = running.compiled.rule, compiled.rule
-        same = old.pattern is not None and new.pattern is not None
-        if same and _shape(old.pattern.stages) == _shape(new.pattern.stages):  # type: ignore[union-attr]
+        if old.pattern is not None and new.pattern is not None and _shape(old.pattern) == _shape(new.pattern):
             return None
         return (
-            "on_change: expected stages, edges and quantifiers as they were, for carry, got a pattern of another shape"
+            "on_change: expected stages, edges, quantifiers and after-match strategy as they were, for carry, "
+            "got a pattern of another shape"
         )
 
-    def callers(self, script: str) -> list[str]:
-        """Return the rules that call functions of a script."""
-        return list(self._callers.get(script, ()))
+    def callers(self, script: str) -> list[Compiled]:
+        """Return the rules that call functions of a script, or will when their time has come."""
+        running = [self.running[name].compiled for name in self._callers.get(script, ())]
+        waiting = [switch.compiled for switches in self._switches.values() for switch in switches]
+        return [*running, *(each for each in waiting if any(target.name == script for target in each.calls))]
 
     def put(self, name: str, compiled: Compiled) -> list[StateRow]:
         """Have a version run, now or from its time on. Returns what is different in what is stored."""
@@ -180,6 +188,8 @@ class RuleVersions:
         ready = [sid for sid in dict.fromkeys([*old, *sids]) if sid not in waiting]
         if not waiting or any(sid in sids for sid in ready):
             rows += self._switch(name, compiled, ready)
+        if at is None and compiled.rule.on_change == "discard":
+            rows += self._forget_drained(name)
         return [*rows, *self._take_stored(name)]
 
     def drop(self, name: str) -> list[StateRow]:
@@ -219,7 +229,10 @@ class RuleVersions:
         document = self._documents.get(name, {}).get(_PREVIOUS)
         if name in self.running or document is None:
             return
-        compiled = self._compile(name, document)
+        try:
+            compiled = self._compile(name, document)
+        except ScriptError:  # it names what is no longer there, and would have been replaced
+            return
         self.running[name] = running = Running(compiled)
         for sid in self._streams.ids(compiled.rule):
             self._add(name, running, sid, compiled)
@@ -233,6 +246,7 @@ class RuleVersions:
         for target in new.calls:
             self._callers.setdefault(target.name, {})[name] = None
         wanted = set(self._streams.ids(new.rule))
+        self._forget_finished(running)
         rows: list[StateRow] = []
         if new.rule.on_change == "drain" and old is not new:
             rows.append(self._keep(name, _DRAINING + old.version, old.document))
@@ -249,6 +263,10 @@ class RuleVersions:
         """Drop, keep, or pass on the partial matches of a version in one stream."""
         stream, how = self._streams.get(sid), running.compiled.rule.on_change
         if how == "drain":
+            for key in stream.keys_of(old):
+                if stream.open[key][old].stopped:  # there is nothing to finish
+                    stream.put(old, key, Partials())
+                    yield self.row(sid, old, key)
             old.starts = False
             running.draining.setdefault(sid, []).append(old)
             return
@@ -258,7 +276,7 @@ class RuleVersions:
                 partials = stream.open[key][placed]
                 stream.put(placed, key, Partials())
                 yield self.row(sid, placed, key)
-                if how == "carry" and new is not None:
+                if how == "carry" and new is not None and not partials.stopped:
                     partials.alarm = None
                     stream.put(new, key, partials)
                     yield self.row(sid, new, key)
@@ -279,6 +297,21 @@ class RuleVersions:
     def _is_past(self, sid: StreamId, at: int) -> bool:
         time = self._streams.time_of(sid)
         return time is not None and time >= at
+
+    def _forget_finished(self, running: Running) -> None:
+        """Let go of versions that have finished what they had begun. Other lanes may still need their documents."""
+        for sid, several in list(running.draining.items()):
+            running.draining[sid] = [placed for placed in several if self._streams.get(sid).keys_of(placed)]
+            if not running.draining[sid]:
+                del running.draining[sid]
+
+    def _forget_drained(self, name: str) -> list[StateRow]:
+        """Drop the documents of versions of which no lane has partial matches any more."""
+        documents = self._documents.get(name, {})
+        gone = [row for row in documents if row.startswith(_DRAINING)]
+        for row in gone:
+            del documents[row]
+        return [StateRow(EVERYWHERE, key_text(name), row, None) for row in gone]
 
     def _keep(self, name: str, row: str, document: bytes) -> StateRow:
         self._documents.setdefault(name, {})[row] = document
@@ -334,16 +367,20 @@ def _row_name(sid: StreamId, version: str) -> str:
     return f"{PARTIAL}{sid.source}:{sid.key or ''}:{'event' if sid.event_time else 'arrival'}:{version[:16]}"
 
 
-def _shape(stages: tuple[Stage, ...]) -> Any:
-    """Return what the states of a pattern depend on: all but conditions and times."""
+def _shape(pattern: Pattern) -> Any:
+    """Return what partial matches depend on: all but conditions and times."""
+    return pattern.skip, _shape_of(pattern.stages)
+
+
+def _shape_of(stages: tuple[Stage, ...]) -> Any:
     return [
         (
             stage.name,
             stage.edge,
-            stage.windows != (),
+            {window.type for window in stage.windows},
             (stage.quantifier.repeat, stage.quantifier.least, stage.quantifier.most, stage.quantifier.inner),
             (stage.quantifier.optional, stage.quantifier.greedy, stage.quantifier.until is not None),
-            None if stage.group is None else _shape(stage.group),
+            None if stage.group is None else _shape_of(stage.group),
         )
         for stage in stages
     ]

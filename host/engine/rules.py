@@ -57,7 +57,7 @@ class Rules:
     @property
     def empty(self) -> bool:
         """Whether there is no rule."""
-        return not self.versions.running
+        return self.versions.empty
 
     # --- changes ---
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from trimtab.api import ScriptInstance
 from trimtab.cep.bindings import as_key, binds
-from trimtab.cep.rule import Rule
+from trimtab.cep.rule import Rule, Target
 from trimtab.engine.batch import Events, read_path
 from trimtab.engine.run import HandlerRun
 from trimtab.engine.script import HandlerSpec
@@ -41,6 +41,11 @@ class UdfInstance(ScriptInstance):
         self._rule, self._find = rule, find
         spec = HandlerSpec(rule.target.function, source=rule.source)
         self.handlers = [spec, HandlerSpec("on_timer", timer=True)]
+
+    @property
+    def target(self) -> Target:
+        """The function that it calls."""
+        return self._rule.target
 
     def open(self) -> None:
         """The script itself is open."""
