@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from trimtab.artifacts.names import nearest
+from trimtab.artifacts.names import RULE, nearest
 from trimtab.artifacts.records import Change, GenerationRecord, Outcome, Reason, Refusal, Version, VersionRecord
 from trimtab.artifacts.schema import SCHEMA
 from trimtab.database import Database
@@ -23,6 +23,9 @@ FILE_NAME = "artifacts.db"
 """Name of the database in the state folder."""
 
 _MIN_PREFIX = 4
+_COMPARED = 500
+"""Names that an unknown one is compared with, which takes 30 us each."""
+_BEGINNING = 2
 
 # The bare column beside max() comes from the row that holds the maximum: a promise of SQLite.
 _GENERATION_SET = """
@@ -266,7 +269,9 @@ class ArtifactStore:
 
     def _unknown(self, name: str) -> str:
         known = [row[0] for row in self._db.rows("SELECT DISTINCT name FROM versions")]
-        guess = nearest(name, known)
+        if len(known) > _COMPARED:  # of thousands of rules, the one that is meant begins in the same way, if any does
+            known = [each for each in known if each.startswith(name[:_BEGINNING])][:_COMPARED]
+        guess = name + RULE if name + RULE in known else nearest(name, known)
         hint = f"did you mean {guess!r}?" if guess else "`trimtab history` lists what there is"
         return f"expected the name of an artifact, got {name!r}, which was never seen; {hint}"
 

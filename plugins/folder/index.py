@@ -30,6 +30,8 @@ class Index:
         self.context = context
         self._taken: Mapping[str, _Taken] = {}
         self._roots: Mapping[Path, Root] = {}
+        self._good: frozenset[str] = frozenset()
+        """Names that need not be looked at again."""
         self._trouble: str | None = None
         self._scanned = False
 
@@ -41,6 +43,7 @@ class Index:
             self._trouble = str(error)
             raise
         self._taken, self._roots, self._trouble, self._scanned = taken, view.roots, None, True
+        self._good = frozenset(name for name, seen in view.files.items() if isinstance(seen.state, Signature))
         return Snapshot(
             {name: item.content for name, item in taken.items() if isinstance(item.content, bytes)},
             {name: item.content for name, item in taken.items() if isinstance(item.content, Fault)},
@@ -62,7 +65,7 @@ class Index:
         return found | (taken.keys() - view.files.keys())
 
     def _look(self) -> View:
-        view = look(self.context)
+        view = look(self.context, self._good)
         for folder, root in view.roots.items():
             last = self._roots.get(folder)
             if last is not None and last.files and not root.files and root.device != last.device:

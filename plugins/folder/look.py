@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -61,9 +62,12 @@ class View:
     """Why nothing could be seen."""
 
 
-def look(context: DiscovererContext) -> View:
-    """Look into all scripts folders. Raises :class:`OutsideError` if that cannot be done completely."""
-    return _Look(context).run()
+def look(context: DiscovererContext, known: Container[str] = ()) -> View:
+    """Look into all scripts folders. Raises :class:`OutsideError` if that cannot be done completely.
+
+    ``known``: names that were found to be good before.
+    """
+    return _Look(context, known).run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,8 @@ class _Folder:
 
 
 class _Look:
-    def __init__(self, context: DiscovererContext) -> None:
+    def __init__(self, context: DiscovererContext, known: Container[str]) -> None:
+        self._known = known
         self._scripts = context.scripts
         self._suffixes = tuple(context.suffixes)
         # Resolved anew each time: a folder may itself be a link that is moved to the next release.
@@ -103,8 +108,11 @@ class _Look:
             folder = waiting.pop()
             self._folders.add(folder.path)
             for entry in self._entries(folder):
-                if not is_ignored(folder.prefix + entry.name):
-                    below = self._meet(entry, folder)
+                name = folder.prefix + entry.name
+                if name in self._known and self._met_again(entry, name):
+                    continue
+                if not is_ignored(name):
+                    below = self._meet(entry, name, folder)
                     if below is not None:
                         waiting.append(below)
             if max(len(self._files), len(self._folders)) > MAX_FILES:
@@ -126,9 +134,18 @@ class _Look:
             # Files that cannot be seen must not pass for deleted ones.
             raise _unreadable(folder.path, error) from error
 
-    def _meet(self, entry: os.DirEntry[str], folder: _Folder) -> _Folder | None:
+    def _met_again(self, entry: os.DirEntry[str], name: str) -> bool:
+        """Take note of a plain file whose name is known, as most are among thousands. False: it is something else."""
+        try:
+            if entry.is_file(follow_symlinks=False):
+                self._files[name] = Sighting(entry.path, Signature.of(entry.stat(follow_symlinks=False)))
+                return True
+        except OSError:
+            return False
+        return False
+
+    def _meet(self, entry: os.DirEntry[str], name: str, folder: _Folder) -> _Folder | None:
         """Take note of a file; return a folder that is to be walked."""
-        name = folder.prefix + entry.name
         try:
             path = os.path.realpath(entry.path, strict=True) if entry.is_symlink() else entry.path
             if entry.is_dir():

@@ -103,6 +103,13 @@ def test_an_unknown_name_is_answered_with_the_nearest_one(store: ArtifactStore) 
         store.versions("overspead.js")
 
 
+def test_an_unknown_name_is_looked_for_among_thousands_of_rules_without_comparing_all(store: ArtifactStore) -> None:
+    store.stage_all({f"rack-{number}.rule.json": b"" for number in range(3000)} | {"heat.rule.json": b""}, "table")
+    for name, meant in (("heat", "heat.rule.json"), ("haet.rule.json", None), ("heta.rule.json", "heat.rule.json")):
+        with pytest.raises(UsageError, match=meant or "trimtab history"):
+            store.versions(name)
+
+
 def test_an_unknown_hash_is_refused(store: ArtifactStore) -> None:
     with pytest.raises(UsageError, match="hash of a stored version"):
         store.content("0" * 64)
