@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
-_CHANCE = 0.01
+_CHANCE = 0.02
 """That a fan fails before a report."""
 _COOL, _HOT = 24.0, 85.0
 
