@@ -6,6 +6,7 @@ Conditions of the same meaning are one object for all rules, so that an event is
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from itertools import count
 from typing import Any, TypeAlias
 from weakref import WeakValueDictionary
@@ -36,7 +37,10 @@ class Asked:
     field that the event lacks.
     """
 
-    __slots__ = ("__weakref__", "_expression", "_failed", "_last", "ask", "iterative", "number", "test", "tree")
+    __slots__ = (
+        *("__weakref__", "_expression", "_failed", "_failed_with", "_last"),
+        *("ask", "iterative", "number", "test", "tree"),
+    )
 
     def __init__(self, number: int, *, iterative: bool, expression: Expression | None = None) -> None:
         self.number, self.iterative = number, iterative
@@ -45,12 +49,13 @@ class Asked:
         self.test: Callable[[Any], bool] = lambda _value: False
         self._expression = expression
         self._failed = 0
+        self._failed_with: Any = _NOTHING
         self._last: str | None = None
 
     @property
     def errors(self) -> int:
-        """How often it could not work with an event so far."""
-        return self._failed + (0 if self._expression is None else self._expression.errors)
+        """How many events it could not work with so far."""
+        return self._failed if self._expression is None or self.iterative else self._expression.errors
 
     @property
     def last_error(self) -> str | None:
@@ -62,10 +67,11 @@ class Asked:
         """How it was written, where it is an expression."""
         return "" if self._expression is None else self._expression.source
 
-    def failed(self, error: Exception) -> None:
-        """Count an event that a function could not work with."""
-        self._failed += 1
-        self._last = f"{type(error).__name__}: {error}"
+    def failed(self, value: Any, why: str | None) -> None:
+        """Count an event that it could not work with: once, however many partial matches it was asked for."""
+        if value is not self._failed_with:
+            self._failed += 1
+        self._failed_with, self._last = value, why
 
 
 class Conditions:
@@ -90,7 +96,7 @@ class Conditions:
 
     def _expression(self, source: str, parameters: Mapping[str, Any], path: str, *, groovy: bool) -> Asked:
         try:
-            tree = _with_partial(resolve(parse(source), dict(parameters), source), source)
+            tree = _with_partial(resolve(_parsed(source), dict(parameters), source), source)
             known = self._known.get(key := repr(tree))
             if known is not None:
                 return known
@@ -103,7 +109,7 @@ class Conditions:
         iterative = any(isinstance(node, Field) and isinstance(node.path[0], Held) for node, _depth in walk(tree))
         asked = Asked(next(self._numbers), iterative=iterative, expression=expression)
         asked.test = expression.test
-        asked.ask = _ask_of_run(expression) if iterative else _ask_once(asked.number, expression.test)
+        asked.ask = _ask_of_run(asked, expression) if iterative else _ask_once(asked.number, expression.test)
         self._known[key] = asked
         return asked
 
@@ -114,11 +120,17 @@ class Conditions:
             try:
                 return bool(function(value, PartialEvents(run)))
             except Exception as error:  # noqa: BLE001 - user code: whatever it raises is false, counted and shown
-                asked.failed(error)
+                asked.failed(value, f"{type(error).__name__}: {error}")
                 return False
 
         asked.ask = ask
         return asked
+
+
+@lru_cache(maxsize=1024)
+def _parsed(source: str) -> Node:
+    """Many rules say the same of their later events; parsing is most of what a rule costs."""
+    return parse(source)
 
 
 def _found(condition: FunctionCall, functions: Functions | None, path: str) -> Test:
@@ -138,7 +150,7 @@ def _ask_once(number: int, test: Callable[[Any], bool]) -> Callable[[Any, Any], 
     return ask
 
 
-def _ask_of_run(expression: Expression) -> Callable[[Any, Any], bool]:
+def _ask_of_run(asked: Asked, expression: Expression) -> Callable[[Any, Any], bool]:
     """Return what asks an expression: of a dictionary with just what it reads, which costs the least."""
     test = expression.test
     begins = {node.path[0]: None for node, _depth in walk(expression.tree) if isinstance(node, Field)}
@@ -158,7 +170,11 @@ def _ask_of_run(expression: Expression) -> Callable[[Any, Any], bool]:
             if held is _NOTHING:
                 return False
             read[place] = held
-        return test(read)
+        before = expression.errors
+        answer = test(read)
+        if expression.errors > before:
+            asked.failed(value, expression.last_error)
+        return answer
 
     return ask
 

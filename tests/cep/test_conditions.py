@@ -204,11 +204,25 @@ def test_a_type_error_is_counted_once_an_event_however_many_rules_and_partial_ma
         assert each.last_condition_error == "expected a string, got nil"
 
 
-def test_a_type_error_of_a_condition_that_looks_at_the_partial_match_is_counted_too() -> None:
+def test_a_type_error_is_counted_once_an_event_also_where_each_partial_match_is_asked_about() -> None:
     stream, placed = stream_of({"r": graph(node("a", "v > 0"), node("b", "v > last('a').w"))})
-    feed(stream, {"v": 1, "w": "x"}, {"v": -1})
-    assert placed["r"].condition_errors > 0
+    feed(stream, {"v": 1, "w": "x"}, {"v": 2, "w": "x"}, {"v": 3, "w": "x"}, {"v": -1}, {"v": -1})
+    assert placed["r"].condition_errors == 4
     assert "expected two numbers or two strings for >" in str(placed["r"].last_condition_error)
+
+
+@pytest.mark.parametrize("batch", [True, False])
+@pytest.mark.parametrize("condition", ["v > 5", "v < 5", "t == 'x' && v >= 5", "t == 'x' && 5 >= v"])
+def test_a_type_error_is_counted_although_rules_are_looked_up_by_number(condition: str, batch: bool) -> None:
+    stream, placed = stream_of(
+        {"r": graph(node("a", condition)), "q": graph(node("a", "v > 7")), "p": graph(node("a"))}
+    )
+    events = [{"v": value, "t": "x"} for value in ("7", 7, [7], {"v": 7}, 3, None)]
+    incoming = [Incoming(at, at, None, event) for at, event in enumerate([*events, {"t": "x"}, None])]
+    for part in [incoming] if batch else [[each] for each in incoming]:
+        stream.feed(part, [])
+    assert placed["r"].condition_errors == 3
+    assert "expected two numbers or two strings for" in str(placed["r"].last_condition_error)
 
 
 def test_a_field_that_an_event_lacks_is_no_error() -> None:
