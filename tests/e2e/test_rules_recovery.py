@@ -120,3 +120,20 @@ def test_events_that_wait_for_their_time_are_there_after_a_kill_with_other_lanes
         eventually(lambda: found_by_the_host(project) >= set(expected), "everything is found")
         assert found_by_the_host(project) == set(expected)
         assert len(project.emitted()) == len(expected)
+
+
+def test_a_rule_with_a_key_of_its_own_sees_all_events_of_that_key_through_kills(tmp_path: Path) -> None:
+    project = Project(tmp_path, lanes=3, source=RACKS.replace('key = "rack"', 'key = "sensor"'))
+    project.save("heating.rule.json", json.dumps({**RULE, "key": "rack"}))
+    events = [{**reading, "sensor": number % 17} for number, reading in enumerate(readings(600, seed=9))]
+    expected = found_by_a_matcher([*events, END])
+    with running(project):
+        project.send(*events[:300])
+        eventually(lambda: len(project.emitted()) > 20, "matches come out")
+        kill_a_lane(project)
+        project.send(*events[300:])
+        kill_host(project)
+        project.start()
+        project.send(END)
+        eventually(lambda: found_by_the_host(project) >= set(expected), "everything is found")
+        assert found_by_the_host(project) == set(expected)
