@@ -32,7 +32,7 @@ class RuleTable(Place):
         self._options = options
         self._place = place
         self._folder = folder
-        self._database = database
+        self._running = database
         self._worker = ThreadPoolExecutor(1, place)
         """Looks come one after another: one that was given up is still under way when the next one begins."""
         self._ear = Ear(self._subscribe) if options.channel is not None else None
@@ -92,6 +92,12 @@ class RuleTable(Place):
         table, self._table = self._table, None
         if table is not None:
             table.close()
+
+    def _database(self) -> SqlOptions:
+        try:
+            return self._running()
+        except OutsideError as error:
+            raise OutsideError(f"{self._place}: {error}", retryable=error.retryable) from None
 
     def _check_channel(self) -> None:
         database = self._database()
