@@ -186,9 +186,7 @@ class _FieldIndex(Generic[R]):
             return self._equal_to(value, event) + self._beyond(value)
         if value is None:  # nil comes before every number
             return self._below.rules
-        beyond = (
-            self._above.rules + self._below.rules
-        )  # which no number tells: they cannot work with it, and are to say so
+        beyond = self._above.rules + self._below.rules  # they cannot work with it, and are to say so
         return self._equal_to(value, event) + beyond if kind is str or kind is bool else beyond
 
     def _equal_to(self, value: Any, event: Any) -> list[R]:

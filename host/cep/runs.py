@@ -65,7 +65,8 @@ class Partials(msgspec.Struct, gc=False, eq=False):
 
     ``runs`` are in the order in which they began. ``withheld`` are complete matches that wait for runs that began
     before them, as skip strategies want it. ``stopped``: there were more than the rule may have. ``alarm``: when the
-    clock is to look at them, ms. ``placed`` and ``key``: whose they are.
+    clock is to look at them, ms. ``placed`` and ``key``: whose they are. ``deadlines``: of rules with windows between
+    events, when the whole windows of all that has begun end, ms: the clock looks then, also where that has ended since.
     """
 
     runs: Sequence[Run] = ()
@@ -74,8 +75,9 @@ class Partials(msgspec.Struct, gc=False, eq=False):
     stopped: bool = False
     placed: Any = None
     key: Any = None
+    deadlines: tuple[int, ...] = ()
 
     @property
     def idle(self) -> bool:
         """Whether nothing is kept."""
-        return not (self.runs or self.withheld or self.stopped)
+        return not (self.runs or self.withheld or self.stopped or self.deadlines)

@@ -31,13 +31,14 @@ class StoredPartials(msgspec.Struct, array_like=True, frozen=True):
     runs: list[tuple[int, int]]
     withheld: list[tuple[int, int]]
     stopped: bool = False
+    deadlines: tuple[int, ...] = ()
 
 
 def store(partials: Partials) -> StoredPartials:
     """Return partial matches as they are stored."""
     writer = _Writer()
     runs, withheld = writer.runs(partials.runs), writer.runs(partials.withheld)
-    return StoredPartials(writer.events, writer.taken, runs, withheld, partials.stopped)
+    return StoredPartials(writer.events, writer.taken, runs, withheld, partials.stopped, partials.deadlines)
 
 
 def load(stored: StoredPartials, number: Callable[[], int]) -> Partials:
@@ -53,7 +54,7 @@ def load(stored: StoredPartials, number: Callable[[], int]) -> Partials:
     partials = Partials()
     partials.runs = [Run(state, taken[path], firsts[path]) for state, path in stored.runs]
     partials.withheld = [Run(state, taken[path], firsts[path]) for state, path in stored.withheld]
-    partials.stopped = stored.stopped
+    partials.stopped, partials.deadlines = stored.stopped, stored.deadlines
     return partials
 
 

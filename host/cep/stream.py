@@ -126,6 +126,8 @@ class KeyedStream:
         if not partials.idle:
             partials.placed, partials.key, partials.alarm = placed, key, None
             self.open.add(partials)
+            for due in partials.deadlines:
+                self._alarm(due, key, placed)
             self._watch(partials)
 
     # --- events ---
@@ -285,7 +287,8 @@ class KeyedStream:
             placed.overflows += 1
             self.stopped.append((placed, key))
             found = []
-        if self.changed is not None and (before != partials.runs or withheld != partials.withheld):
+        is_other = before != partials.runs or withheld != partials.withheld or partials.stopped
+        if is_other and self.changed is not None:
             self.changed[(placed, key)] = None
         if found:
             self._note(placed, key, found, results)
@@ -327,7 +330,9 @@ class KeyedStream:
     def _set_alarms(self, partials: Partials, event: Event) -> None:
         machine = partials.placed.machine
         if machine.waits_between and partials.runs[-1].first is event:
-            self._alarm(event.time + machine.window, partials.key, partials.placed)
+            due = event.time + machine.window
+            partials.deadlines = (*partials.deadlines, due)
+            self._alarm(due, partials.key, partials.placed)
         if partials.alarm is None:
             self._watch(partials)
 
@@ -355,9 +360,11 @@ class KeyedStream:
             return
         if partials.alarm == time:
             partials.alarm = None
-        before = partials.runs
+        before, deadlines = partials.runs, partials.deadlines
+        if deadlines:
+            partials.deadlines = tuple(due for due in deadlines if due > time)
         self._note(placed, key, placed.machine.advance(partials, time), results)
-        if self.changed is not None and before != partials.runs:
+        if self.changed is not None and (before != partials.runs or deadlines != partials.deadlines):
             self.changed[(placed, key)] = None
         if partials.idle:
             self.open.remove(partials)

@@ -87,7 +87,6 @@ def shown(matches: Iterable[Match]) -> list[Any]:
 def test_a_snapshot_at_any_step_changes_nothing_that_follows(seed: int, begin: int, most: int) -> None:
     case = case_of(seed)
     plain = make(case, partial_matches=most)
-    assume(not (plain.placed.machine.waits_between and plain.placed.machine.window))
     matcher = make(case, partial_matches=most)
     for number, step in enumerate(steps_of(case), begin):
         if number % 4 == 0:

@@ -326,6 +326,19 @@ def test_a_rule_with_too_many_partial_matches_is_stopped_for_that_key_and_said_s
     lane.close()
 
 
+def test_a_rule_may_be_stopped_by_its_first_event_and_stays_so_in_another_lane(lane: Lane) -> None:
+    either = graph(
+        node("a", "t == 'a'", quantifier("SINGLE", "OPTIONAL")), node("b", "t == 'a'"), node("c", "t == 'c'")
+    )
+    lane.deploy({"r.rule.json": rule(either, function="emit:out", partial_matches=1)})
+    lane.out(event(1, "a"), watermark=1)
+    assert lane.counts["r.rule.json"].stopped == 1
+    lane = lane.again()
+    assert lane.out(event(2, "c"), event(3, "a"), event(4, "c"), watermark=9) == []
+    assert lane.counts["r.rule.json"].stopped == 0, "it was told before"
+    lane.close()
+
+
 # --- rules without pattern ---------------------------------------------------------------------------------
 
 UDF = {
