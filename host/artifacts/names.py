@@ -15,6 +15,8 @@ MAX_LENGTH = 255
 SETTINGS = "settings"
 """Name of the artifact that holds the ``[settings]``; those of discoverer NAME are in ``settings:NAME``."""
 
+WHEEL = ".whl"
+"""What the names of Python wheels end in, which are libraries of the rules that name them."""
 RULE = ".rule.json"
 """What the names of rules end in."""
 
@@ -74,7 +76,7 @@ def is_loaded(name: str) -> bool:
 
 def is_library(name: str) -> bool:
     """Whether the artifact is only there to be imported: some part of its path begins with ``_`` or ``.``."""
-    return not is_rule(name) and _is_hidden(name)
+    return not is_rule(name) and (_is_hidden(name) or name.endswith(WHEEL))
 
 
 def is_ignored(name: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from trimtab.api import Discoverer, DiscovererContext, OutsideError
-from trimtab.artifacts.names import RULE, artifact_name, nearest
+from trimtab.artifacts.names import RULE, WHEEL, artifact_name, nearest
 from trimtab.config import Config, expand, load
 from trimtab.deploy.configuration import ConfigurationDiscoverer
 from trimtab.errors import ConfigurationError
@@ -29,7 +29,7 @@ def find_discoverers(config: Config, plugins: Plugins, running: Source = lambda 
         config.folder,
         config.scripts,
         config.state,
-        frozenset((RULE, *suffixes)),
+        frozenset((RULE, WHEEL, *suffixes)),
         lambda name: _resource(name, config, plugins, running),
     )
     configured = [each.kind.create(each.options, each.name, context) for each in config.discoverers.values()]

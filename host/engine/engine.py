@@ -5,27 +5,26 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
-from trimtab.api import ScriptEngine, ScriptInstance
-from trimtab.artifacts.names import is_library, is_rule, nearest
-from trimtab.cep.pattern import Partial
-from trimtab.cep.rule import Rule, Target
+from trimtab.api import ScriptEngine
+from trimtab.artifacts.names import WHEEL, is_library, is_rule, nearest
+from trimtab.cep.rule import Target
 from trimtab.engine.batch import Batch, Events, SourceSpec
 from trimtab.engine.broken import BrokenInstance
 from trimtab.engine.dispatch import Dispatcher, Entering
 from trimtab.engine.result import BatchResult
+from trimtab.engine.rule_code import RuleCode, is_private, libraries_of, private_name
 from trimtab.engine.rule_loading import RuleLoader, pattern_version
 from trimtab.engine.rule_versions import Compiled
 from trimtab.engine.rules import Rules
 from trimtab.engine.script import DEFAULT_TIMEOUT, HandlerSpec, Script, ScriptHost
 from trimtab.engine.state import StateRow, cleared
 from trimtab.engine.steps import Active, mentions_state
-from trimtab.engine.udf import BoundKeys, UdfInstance
 from trimtab.errors import ChangeRefused, Fault, ScriptError
 from trimtab.expressions import Expression, ExpressionError, compile_expression
 
@@ -98,7 +97,8 @@ class Engine:
         self._now = now
         self._files: dict[str, bytes] = {}
         self._active: dict[str, Active] = {}
-        self._loader = RuleLoader(sources, host.sinks, now, self._ask_script)
+        self._code = RuleCode(sources, self._active)
+        self._loader = RuleLoader(sources, host.sinks, now, self._code.ask)
         self._rules = Rules(sources, self._loader.compile)
         self._dispatcher = Dispatcher(host, sources, self._active, self._rules)
         self._candidate: _Candidate | None = None
@@ -112,7 +112,7 @@ class Engine:
         unmade = resources.prepare(plan.resources, made=False) | resources.check(plan.probes, self._host.limits)
         with self._prepared(plan):
             loaded, rules, faults = self._load_all(plan, self._next_files(plan))
-        described = {name: _describe(active) for name, active in loaded.items()}
+        described = {name: _describe(active) for name, active in loaded.items() if not is_private(name)}
         return described | {name: _describe_rule(rule) for name, rule in rules.items()}, unmade | faults
 
     def prepare(self, plan: Plan) -> None:
@@ -127,7 +127,7 @@ class Engine:
             raise ChangeRefused(faults)
         with self._prepared(plan):
             loaded, rules, faults = self._load_all(plan, files)
-            faults |= self._check_calls(plan, loaded, rules)
+            faults |= self._code.problems(plan.deletes, loaded, rules, self._rules.versions)
             if not faults:
                 faults = self._open_all(loaded)
                 self._retired.extend(active for name, active in loaded.items() if faults and name not in faults)
@@ -158,7 +158,7 @@ class Engine:
             raise RuntimeError("commit() comes after a prepare() that succeeded")
         plan, self._candidate = candidate.plan, None
         changes = [] if plan.keeps_state else list(self._discarded(candidate.loaded, versions))
-        for name in [*candidate.loaded, *plan.deletes]:
+        for name in [*candidate.loaded, *plan.deletes, *self._code.private_of(candidate.rules, plan.deletes)]:
             if (old := self._active.pop(name, None)) is not None:
                 self._retired.append(old)
         kept = list(self._active.values())
@@ -360,7 +360,7 @@ class Engine:
             for name in names:
                 limits.mark = object()
                 try:
-                    self._load_rule(name, files[name], loaded, rules)
+                    self._load_rule(name, files, loaded, rules)
                 except ScriptError as error:
                     faults[name] = error.fault
                 except BaseException as error:
@@ -369,19 +369,30 @@ class Engine:
                     faults[name] = Fault("TimeLimitExceeded", str(error), name)
         return faults
 
-    def _load_rule(self, name: str, document: bytes, loaded: dict[str, Active], rules: dict[str, Compiled]) -> None:
+    def _load_rule(
+        self, name: str, files: Mapping[str, bytes], loaded: dict[str, Active], rules: dict[str, Compiled]
+    ) -> None:
+        document = files[name]
         rule = self._loader.read(name, document)
         if rule.pattern is None:
-            loaded[name] = self._udf(Script.of(name, document), rule)
+            loaded[name] = self._code.udf(Script.of(name, document), rule)
+            targets = [rule.target]
         else:
             rules[name] = self._loader.compile(name, document, rule)
+            targets = rules[name].calls
+        if rule.libs:
+            libraries = libraries_of(name, rule, files)
+            for script in {target.name for target in targets} & files.keys():
+                own = self._load(Script.of(script, files[script]), {**files, **libraries})
+                # It has no handlers of its own: the events go to the instance that all share.
+                loaded[private_name(name, script)] = replace(own, filters=())
 
     def _load(self, script: Script, files: Mapping[str, bytes]) -> Active:
         suffix = "." + script.name.rpartition(".")[2]
         if suffix not in self._engines:
             known = ", ".join(sorted(self._engines))
             raise ScriptError(Fault("UnknownLanguage", f"expected a file ending in one of {known}", script.name))
-        libraries = {name: source for name, source in files.items() if is_library(name)}
+        libraries = {name: source for name, source in files.items() if is_library(name) and not name.endswith(WHEEL)}
         instance = self._engines[suffix].load(script, libraries, self._host)
         filters = tuple(self._filter(script, spec) for spec in instance.handlers)
         stateful = mentions_state([script.source, *(libraries[name] for name in instance.libraries)])
@@ -411,65 +422,6 @@ class Engine:
         if compiled.rule.pattern is not None:
             compiled.version = pattern_version(compiled.rule.pattern, script.version)
         return compiled
-
-    def _udf(self, script: Script, rule: Rule) -> Active:
-        """Return what stands for a rule without pattern."""
-        instance = UdfInstance(rule, lambda: self._instance(rule.target.name))
-        sources = self._sources if rule.source is None else [rule.source]
-        key = rule.key or next((spec.key for name, spec in self._sources.items() if name in sources), None)
-        return Active(script, instance, (BoundKeys(rule.binding_keys, key), None), stateful=True)
-
-    def _instance(self, script: str) -> ScriptInstance:
-        if script not in self._active:
-            raise LookupError(f"no script {script} runs")
-        return self._active[script].instance
-
-    def _ask_script(self, script: str, function: str, event: Any, partial: Partial) -> bool:
-        return self._instance(script).ask(function, event, partial)
-
-    def _check_calls(self, plan: Plan, loaded: Mapping[str, Active], rules: Mapping[str, Compiled]) -> dict[str, Fault]:
-        """Find what rules call and is not there: with a rule that is new, or a script that changes or goes."""
-        faults: dict[str, Fault] = {}
-        for name, active in loaded.items():
-            called = self._called_by(active)
-            if called and (missing := self._missing(called, plan, loaded)) is not None:
-                faults[name] = Fault("RuleError", missing, name)
-        for name, compiled in rules.items():
-            if (missing := self._missing(compiled.calls, plan, loaded)) is not None:
-                faults[name] = Fault("RuleError", missing, name)
-            elif (problem := self._rules.versions.problem(name, compiled)) is not None:
-                faults[name] = Fault("RuleError", problem, name)
-        changed = {name for name in (*loaded, *plan.deletes) if not is_rule(name)}
-        for script in changed:
-            for name, targets in self._callers(script):
-                if name in rules or name in loaded or name in plan.deletes or name.startswith(f"{script}#"):
-                    continue
-                if (missing := self._missing(targets, plan, loaded)) is not None:
-                    faults[script] = Fault("RuleError", f"the rule {name} calls it: {missing}", script)
-        return faults
-
-    def _callers(self, script: str) -> Iterator[tuple[str, Sequence[Target]]]:
-        """Yield the running rules that call functions of a script, and all that they call."""
-        for compiled in self._rules.versions.callers(script):
-            yield compiled.name, compiled.calls
-        for name, active in self._active.items():
-            called = self._called_by(active)
-            if any(target.name == script for target in called):
-                yield name, called
-
-    def _called_by(self, active: Active) -> Sequence[Target]:
-        return [active.instance.target] if isinstance(active.instance, UdfInstance) else []
-
-    def _missing(self, targets: Sequence[Target], plan: Plan, loaded: Mapping[str, Active]) -> str | None:
-        for target in targets:
-            active = loaded.get(target.name) or self._active.get(target.name)
-            if active is None or target.name in plan.deletes:
-                return f"expected a function {target}, got no script {target.name}; add it first"
-            try:
-                active.instance.function(target.function)
-            except LookupError as error:
-                return f"expected a function {target}: {error}"
-        return None
 
     def _changed_rules(self, candidate: _Candidate) -> dict[str, Compiled]:
         """Leave out patterns of scripts that are what they were: they keep what they have found so far."""

@@ -36,6 +36,8 @@ class Match(msgspec.Struct, frozen=True):
 class CalledMatch(msgspec.Struct, frozen=True):
     """A match and the function that gets it: what is kept where that failed."""
 
+    rule: str
+    """The name of its artifact."""
     function: str
     parameters: dict[str, Any]
     match: msgspec.Raw
@@ -43,9 +45,10 @@ class CalledMatch(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What was found, of which source's events, and where it goes."""
+    """What was found, of which source's events, by which artifact, and where it goes."""
 
     source: str
+    rule: str
     target: Target
     parameters: Mapping[str, Any]
     match: Match
@@ -55,7 +58,9 @@ def outcome_of(source: str, result: Result) -> Outcome | None:
     """Return what is to become of a match; None: it is only counted."""
     rule = result.placed.rule
     target = rule.target if result.found.kind == "match" else rule.timeouts
-    return None if target is None else Outcome(source, target, rule.parameters, _match(source, result))
+    return (
+        None if target is None else Outcome(source, result.placed.name, target, rule.parameters, _match(source, result))
+    )
 
 
 def _match(source: str, result: Result) -> Match:
@@ -96,6 +101,10 @@ class MatchEvents(Events):
     def payload(self, index: int) -> bytes:
         """See :class:`Events`."""
         return _encode(self._calls[index])
+
+    def rule(self, index: int) -> str:
+        """The name of the artifact that has found a match."""
+        return self._calls[index].rule
 
     def parameters(self, index: int) -> Mapping[str, Any]:
         """See :class:`Events`."""

@@ -13,6 +13,7 @@ from trimtab.engine.batch import Events, SourceSpec
 from trimtab.engine.matches import CalledMatch, MatchEvents, Outcome, outcome_of
 from trimtab.engine.pending import Pending
 from trimtab.engine.result import FailedEvent
+from trimtab.engine.rule_code import instance_for
 from trimtab.engine.rule_streams import StreamId
 from trimtab.engine.rules import Found, Rules
 from trimtab.engine.run import HandlerRun, ScriptState
@@ -85,7 +86,9 @@ class Matching:
 
     def _bring(self, pending: Pending, outcomes: Sequence[Outcome], hand: Hand) -> list[Any]:
         calls = [
-            CalledMatch(outcome.target.function, dict(outcome.parameters), msgspec.Raw(_encode(outcome.match)))
+            CalledMatch(
+                outcome.rule, outcome.target.function, dict(outcome.parameters), msgspec.Raw(_encode(outcome.match))
+            )
             for outcome in outcomes
         ]
         events = MatchEvents(pending.batch, outcomes[0].source, calls)
@@ -108,10 +111,8 @@ class Matching:
         scripts: Mapping[str, Active],
         hand: Hand,
     ) -> None:
-        active = scripts.get(target.name)
         try:
-            if active is None:
-                raise LookupError(f"no script {target.name} runs")
+            active = instance_for(events.rule(index), target.name, scripts)
             handler = active.instance.function(target.function)
         except LookupError as error:
             fault = Fault("RuleError", f"expected a function {target}: {error}", target.name)
@@ -134,7 +135,7 @@ class Matching:
         mine = [outcome for outcome in outcomes if outcome.target.kind == "emit" and outcome.target.name == name]
         if not mine:
             return []
-        calls = [CalledMatch("", {}, msgspec.Raw(_encode(outcome.match))) for outcome in mine]
+        calls = [CalledMatch(outcome.rule, "", {}, msgspec.Raw(_encode(outcome.match))) for outcome in mine]
         events = MatchEvents(pending.batch, name, calls)
         events.kind = "event"
         self._handle(pending, events)
@@ -163,7 +164,7 @@ class Matching:
             f"expected matches that end somewhere, got {match.rule}, whose matches lead back to it over "
             f"{outcome.target}; let it look at another source, or leave out its own matches"
         )
-        payload = _encode(CalledMatch("", {}, msgspec.Raw(_encode(match))))
+        payload = _encode(CalledMatch(outcome.rule, "", {}, msgspec.Raw(_encode(match))))
         return FailedEvent(payload, 0, match.id, _encode(match.key), None, None, Fault("RuleError", message), "match")
 
 

@@ -20,8 +20,8 @@ from trimtab.engine.rule_versions import Compiled
 from trimtab.errors import Fault, ScriptError
 
 T = TypeVar("T")
-AskScript = Callable[[str, str, Any, Partial], bool]
-"""Asks a function of a script about an event and a partial match: script, function, event, partial."""
+AskScript = Callable[[str, str, str, Any, Partial], bool]
+"""Asks a function of a script about an event and a partial match: rule, script, function, event, partial."""
 
 
 class RuleLoader:
@@ -61,19 +61,19 @@ class RuleLoader:
         """Compile a rule. Raises :class:`RuleError`."""
         if rule.pattern is None:
             raise refused("$.pattern", "a pattern", "none")
-        machine = Machine(rule.pattern, lambda condition: self._make_ready(condition, rule), rule.partial_matches)
+        machine = Machine(rule.pattern, lambda condition: self._make_ready(name, condition, rule), rule.partial_matches)
         return Compiled(name, rule, version, document, machine)
 
-    def _make_ready(self, condition: Condition, rule: Rule) -> Any:
+    def _make_ready(self, name: str, condition: Condition, rule: Rule) -> Any:
         path = "$.pattern" if rule.pattern is None else rule.pattern.path(condition)
-        return self._conditions.ask(condition, rule.parameters, self._function, path)
+        return self._conditions.ask(condition, rule.parameters, lambda call: self._function(name, call), path)
 
-    def _function(self, call: FunctionCall) -> Test:
+    def _function(self, name: str, call: FunctionCall) -> Test:
         target = function_target(call.function)
         if target is None:
             raise LookupError(f"{call.function!r}, which does not read NAME.py:FUNCTION or NAME.js#FUNCTION")
         ask, script, function = self._ask, target.name, target.function
-        return lambda event, partial: ask(script, function, event, partial)
+        return lambda event, partial: ask(name, script, function, event, partial)
 
     def _told(self, name: str, work: Callable[[], T]) -> T:
         try:

@@ -88,6 +88,8 @@ def _checked(name: str, content: bytes, size: int) -> bytes | Fault:
     if len(content) > MAX_SIZE:
         message = f"expected at most {MAX_SIZE} bytes, got {size}; split the file, or keep data out of it"
         return Fault("FileTooLarge", message, file=name)
+    if name.endswith(".whl"):  # a Python wheel, the only kind of file here that is no text
+        return content
     try:
         content.decode()
     except UnicodeDecodeError as error:

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 PACKAGE = "__init__.py"
+WHEELS = "_wheels"
+"""Where the modules stand of the wheels that a script is loaded with, for one rule alone."""
 
 
 def folder_of(name: str) -> str:
@@ -44,7 +46,7 @@ class Tree:
             return self._relative(folder, module, level)
         first = module.partition(".")[0]
         if not first.startswith("_"):
-            return None
+            return WHEELS if self.has(join(WHEELS, first)) else None
         return next((base for base in (folder, "") if self.has(join(base, first))), None)
 
     def files(self, folder: str, module: str, names: Iterable[str], level: int) -> set[str]:
