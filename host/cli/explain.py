@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -16,6 +16,9 @@ from trimtab.cli.match import Events, now, read_all
 from trimtab.cli.output import console, print_line, print_table
 from trimtab.cli.rule_files import STDIN, RuleFiles
 from trimtab.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _STYLES = {"match": "bold green", "died": "red", "expired": "red", "dropped": "red", "stopped": "red"} | {
     "began": "cyan",
@@ -43,14 +46,14 @@ def explain(config: Path, rule: Path, events: Events, *, as_json: bool) -> int:
             print_line(moment)
         print_line({"summary": explanation.summary})
     else:
+        out = console()
         for moment in explanation.moments(incoming):
-            _print_moment(moment)
+            _print_moment(out, moment)
         _print_summary(explanation.summary, keyed=reader.keyed)
     return 1 if reader.bad or explanation.placed.overflows else 0
 
 
-def _print_moment(moment: Moment) -> None:
-    out = console()
+def _print_moment(out: Console, moment: Moment) -> None:
     out.print(" ".join(_head(moment)), style="bold" if moment.event is not None else None, soft_wrap=True)
     for step in moment.steps:
         out.print(f"    {_text(step)}", style=_STYLES.get(step.what), soft_wrap=True)
