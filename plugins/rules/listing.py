@@ -32,7 +32,7 @@ class RuleList(Place):
             text = await session.get(self._fetcher.url)
             if text is not self._text:
                 try:
-                    self._catalogue.take(enumerate(rules(text)))
+                    self._catalogue.take((rule, rule) for rule in rules(text))
                 except ValueError as error:
                     raise OutsideError(f"{self._fetcher.place}: {error}", retryable=True) from None
                 self._text = text

@@ -85,14 +85,20 @@ class OpenTable:
             return session.query("pragma data_version")
         if options.query is not None:
             return _UNKNOWN
-        version = session.quoted(options.columns.get("version", "version"))
-        table = session.quoted_table(options.table)
         try:
-            return session.query(f"select count(*), sum({version}), max({version}) from {table}")  # noqa: S608
+            return session.query(self._probe_of_table(session))
         except CallError as error:
-            if error.name != "SqlError" or error.retryable:
+            if error.name != "SqlError" or error.retryable or options.updated_at is not None:
                 raise
             return _UNKNOWN  # versions that are no numbers have no sum; what else is wrong shows when they are read
+
+    def _probe_of_table(self, session: Session) -> str:
+        options = self._options
+        version = session.quoted(options.columns.get("version", "version"))
+        asked = ["count(*)", f"max({version})"]
+        # A sum sees that any version rises. A time of change sees more, and wants no versions that are numbers.
+        asked.append(f"sum({version})" if options.updated_at is None else f"max({session.quoted(options.updated_at)})")
+        return f"select {', '.join(asked)} from {session.quoted_table(options.table)}"  # noqa: S608
 
     def _sign_of_file(self) -> tuple[int, int] | None:
         """What tells the file of an SQLite database from another one in its place. Other databases have none.

@@ -60,6 +60,14 @@ class SqlRulesOptions(msgspec.Struct, frozen=True, kw_only=True):
             },
         ),
     ] = None
+    updated_at: Annotated[
+        Annotated[str, Meta(min_length=1)] | None,
+        Meta(
+            description="A column that holds something higher after every change of a row: its maximum belongs to the "
+            "probe of `table`.",
+            extra={"expected": "text that is not empty", "default": "none"},
+        ),
+    ] = None
     full_every: Annotated[
         int,
         Meta(ge=1, description="At every so many looks the rows are read, whatever the probe says."),
@@ -76,6 +84,10 @@ class SqlRulesOptions(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.query is not None and self.table != DEFAULT_TABLE:
             raise ValueError("expected table or query, got both; leave one of them out")
+        if self.updated_at is not None and (self.probe is not None or self.query is not None):
+            raise ValueError(
+                "expected updated_at with table alone, got it with a probe or query; write it into a probe"
+            )
         check_columns(self.columns)
 
 
@@ -98,3 +110,4 @@ class HttpRulesOptions(DocumentPlace, frozen=True, kw_only=True):
     """What the discoverer of rules in a document on an HTTP server must and may be told."""
 
     poll: Poll = "5s"
+    max_size: Annotated[int, Meta(ge=1, description="The most bytes that one document may have.")] = 64 << 20

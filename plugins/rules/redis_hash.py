@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from trimtab.api import Snapshot, parse_duration
@@ -19,11 +21,16 @@ class RuleHash(WatchedHash):
     def __init__(self, options: RedisRulesOptions, place: str) -> None:
         super().__init__(options.address(), options.key, options.channel, parse_duration(options.timeout), place)
         self._catalogue: Catalogue[tuple[bytes, bytes]] = Catalogue(place, _entry)
+        self._fields: Mapping[bytes, bytes] = {}
+        """What was read last."""
 
     async def read(self) -> Snapshot:
         """Return all rules. Raises :class:`OutsideError`."""
         fields = await self.fields()
-        return self._catalogue.take((name, (name, value)) for name, value in fields.items())
+        if fields != self._fields:
+            self._catalogue.take((name, (name, value)) for name, value in fields.items())
+            self._fields = fields
+        return self._catalogue.snapshot
 
 
 def _entry(field: tuple[bytes, bytes]) -> Entry:

@@ -109,6 +109,8 @@ def test_a_host_does_not_start_with_rules_of_a_database_that_is_not_declared(tmp
             "discoverers.racks.columns: expected a table of columns of a rule",
         ),
         ('resource = "racks"\ntable = "a"\nquery = "b"', "discoverers.racks: expected keys that fit together"),
+        ('resource = "racks"\nquery = "b"\nupdated_at = "c"', "discoverers.racks: expected keys that fit together"),
+        ('resource = "racks"\nprobe = "b"\nupdated_at = "c"', "discoverers.racks: expected keys that fit together"),
         ('resource = "racks"\npoll = 0', "discoverers.racks.poll: expected a duration above 0"),
         ('resource = "racks"\nfull_every = 0', "discoverers.racks.full_every: expected a whole number of at least 1"),
         ('resource = "racks"\ntable = "a; drop"', "discoverers.racks.table: expected the name of a table"),

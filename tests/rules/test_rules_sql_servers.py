@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.discovery.held_places import server_running
+from tests.discovery.held_places import context, server_running
 from tests.discovery.held_rules import sql_rules
 from tests.rules.rules_kit import Looks, counted, documents, looking, outage_of, reads, rules_of
-from tests.servers.sql_servers import MariaDbServer, PostgresServer
+from tests.servers.install import JDBC_DRIVER
+from tests.servers.sql_servers import PASSWORD, USER, MariaDbServer, PostgresServer
 from trimtab.api import Discoverer
+from trimtab.plugins.rules import create_sql
+from trimtab.plugins.rules.options import SqlRulesOptions
+from trimtab.plugins.sql.options import SqlOptions
 
 TABLE = "create table rules (id varchar(99), version int, pattern text, function varchar(99))"
 PATTERN = '{"nodes": [], "edges": []}'
@@ -102,6 +109,31 @@ def test_a_table_may_be_in_a_schema(postgres: PostgresServer) -> None:
     assert set(rules_of(discoverer(postgres, table="detection.Rules"))) == {"a.rule.json"}
 
 
+def test_a_database_may_be_reached_through_java(postgres: PostgresServer) -> None:
+    if not JDBC_DRIVER.exists() or shutil.which("java") is None:
+        reason = f"needs Java and {JDBC_DRIVER}"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    postgres.run("drop table if exists rules", TABLE, f"insert into rules values ('a', 1, '{PATTERN}', 'emit:out')")
+    database = SqlOptions(
+        url=postgres.jdbc_url,
+        user=USER,
+        password=PASSWORD,
+        driver="org.postgresql.Driver",
+        jar=str(JDBC_DRIVER),
+        timeout="10s",
+    )
+    there = replace(context(Path("/")), resource=lambda _name: database)
+    found = create_sql(SqlRulesOptions(resource="java", poll="1h"), "place", there)
+
+    async def work(looks: Looks) -> None:
+        with counted() as statements:
+            for _ in range(3):
+                assert (await looks.rules())["a.rule.json"]["version"] == 1
+            assert reads(statements) == 1
+
+    looking(found, work)
+
+
 # --- what is read, and when ---
 
 
@@ -157,6 +189,27 @@ def test_a_probe_of_ones_own_may_see_more(server: Any) -> None:
             assert (await looks.rules())["a.rule.json"]["function"] == "emit:two"
 
     looking(discoverer(server, probe="select max(changed) from rules"), work)
+
+
+def test_a_column_that_every_change_raises_belongs_to_the_probe(server: Any) -> None:
+    server.run(
+        "alter table rules add column changed int", f"insert into rules values ('a', 1, '{PATTERN}', 'emit:one', 1)"
+    )
+
+    async def work(looks: Looks) -> None:
+        with counted() as statements:
+            for _ in range(3):
+                await looks.rules()
+            assert reads(statements) == 1
+            server.run("update rules set function = 'emit:two', changed = 2")
+            assert (await looks.rules())["a.rule.json"]["function"] == "emit:two"
+
+    looking(discoverer(server, updated_at="changed"), work)
+
+
+def test_such_a_column_that_is_not_there_is_told(server: Any) -> None:
+    server.run(f"insert into rules values ('a', 1, '{PATTERN}', '')")
+    assert "changed" in outage_of(discoverer(server, updated_at="changed"))
 
 
 def test_versions_that_are_text_have_no_sum_so_all_is_read_at_every_look(postgres: PostgresServer) -> None:
