@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import count
 from typing import Any, NamedTuple, TypeAlias
 
+from msgspec.structs import replace
+
+from trimtab.cep.alarms import Alarms
 from trimtab.cep.bindings import Key, as_key
-from trimtab.cep.lookups import Index
+from trimtab.cep.bound import RuleIndex
 from trimtab.cep.machine import Found, TooManyPartialMatches
 from trimtab.cep.opened import Opened
 from trimtab.cep.placed import Placed
@@ -17,9 +19,6 @@ from trimtab.cep.runs import Event, Partials
 from trimtab.cep.waiting import Columns, Due, Incoming, Waiting
 
 __all__ = ["Incoming", "KeyedStream", "Result"]
-
-_SLACK = 1024
-"""Alarms of partial matches that are gone are kept until there are that many beside as many as there are others."""
 
 
 _NOBODY: list[Placed] = []
@@ -56,15 +55,12 @@ class KeyedStream:
         self.stopped: list[tuple[Placed, Key]] = []
         """Where rules had more partial matches than they may have; for the caller to take."""
         self._waiting = Waiting()
-        self._index: Index[Placed] = Index()
-        self._bound: dict[Key, Index[Placed]] = {}
+        self._rules = RuleIndex()
         self._next_number = 0
         self._orders = count()
-        self._alarm_numbers = count()
-        self._alarms: list[tuple[int, int, Key, Placed]] = []
+        self._alarms = Alarms()
         self._handed: dict[tuple[Key, Placed], None] = {}
         """Rules with windows between events that got one of the time in hand."""
-        self._compact_at = _SLACK
 
     @property
     def waiting(self) -> Waiting:
@@ -91,23 +87,11 @@ class KeyedStream:
     def add(self, placed: Placed) -> None:
         """Have a rule look at events from now on."""
         placed.order = next(self._orders)
-        for index in self._indexes(placed):
-            index.add(placed, placed.needs)
+        self._rules.add(placed)
 
     def remove(self, placed: Placed) -> None:
         """Have a rule begin no further matches."""
-        for index in self._indexes(placed):
-            index.remove(placed, placed.needs)
-        for key in [] if placed.keys is None else placed.keys:
-            if self._bound[key].empty:
-                del self._bound[key]
-
-    def _indexes(self, placed: Placed) -> Iterator[Index[Placed]]:
-        if placed.keys is None:
-            yield self._index
-            return
-        for key in placed.keys:
-            yield self._bound.setdefault(key, Index())
+        self._rules.remove(placed)
 
     def forget(self, placed: Placed) -> None:
         """Drop the partial matches of a rule."""
@@ -124,11 +108,11 @@ class KeyedStream:
         if before is not None:
             self.open.remove(before)
         if not partials.idle:
-            partials.placed, partials.key, partials.alarm = placed, key, None
-            self.open.add(partials)
-            for due in partials.deadlines:
-                self._alarm(due, key, placed)
-            self._watch(partials)
+            own = replace(partials, placed=placed, key=key, alarm=None)  # alarms of the other one may still be set
+            self.open.add(own)
+            for due in own.deadlines:
+                self._alarms.ring_at(due, own)
+            self._watch(own)
 
     # --- events ---
 
@@ -191,7 +175,7 @@ class KeyedStream:
     @property
     def next_alarm(self) -> int | None:
         """When the clock may next end a partial match, ms."""
-        return self._alarms[0][0] if self._alarms else None
+        return self._alarms.next
 
     def _arrive(self, columns: Columns) -> list[Result]:
         times, results = columns.times, list[Result]()
@@ -209,7 +193,7 @@ class KeyedStream:
         They may begin a match, or there are matches that have begun with their key, or may begin now.
         """
         is_open = self.open.by_key
-        found = [(columns, self._find(columns)) for columns in due]
+        found = [(columns, self._rules.find_all(columns)) for columns in due]
         begun = {columns.keys[i] for columns, beginning in found for i in beginning}
         if not begun and not is_open:
             return []
@@ -223,41 +207,29 @@ class KeyedStream:
             ]
         return rows
 
-    def _find(self, columns: Columns) -> dict[int, list[Placed]]:
-        """Return the rules that events may begin a match of, by the index of the event."""
-        found, bound = self._index.find_all(columns.values), self._bound
-        if bound:
-            for i in [i for i, key in enumerate(columns.keys) if key in bound]:
-                more = bound[columns.keys[i]].find(columns.values[i])
-                if more:
-                    found[i] = found.get(i, _NOBODY) + more
-        return found
-
     def _take_all(self, rows: Iterable[Row], results: list[Result]) -> None:
-        alarms, now = self._alarms, 0
-        for row in rows:
-            time = row[0]
-            if self._handed and time != now:
+        is_open, alarms, now = self.open.by_key, self._alarms.heap, 0
+        for time, number, key, value, position, line, beginning in rows:
+            if not beginning and key not in is_open:
+                continue
+            if time != now and self._handed:
                 self._look_again(now, results)
             now = time
             if alarms and alarms[0][0] <= time:
                 self._ring(time, results)
-            self._take(row, results)
+            self._take(key, Event(value, time, number, position, line), beginning, results)
         if self._handed:
             self._look_again(now, results)
 
-    def _take(self, row: Row, results: list[Result]) -> None:
-        time, number, key, value, position, line, beginning = row
+    def _take(self, key: Key, event: Event, beginning: list[Placed], results: list[Result]) -> None:
         states = self.open.by_key.get(key)
-        if states is None and not beginning:
-            return
-        event, memo = Event(value, time, number, position, line), Memo()
-        if states is None and len(beginning) == 1:
+        memo: Memo = {}
+        if not beginning and isinstance(states, Partials):
+            self._hand(states.placed, key, states, event, memo, False, results)
+        elif states is None and len(beginning) == 1:
             (placed,) = beginning
             if placed.is_bound is None or placed.is_bound(key):
                 self._hand(placed, key, None, event, memo, True, results)
-        elif not beginning and isinstance(states, Partials):
-            self._hand(states.placed, key, states, event, memo, False, results)
         else:
             begins = {placed for placed in beginning if placed.is_bound is None or placed.is_bound(key)}
             known = self.open.get(key, _NO_STATES)
@@ -292,13 +264,13 @@ class KeyedStream:
             self.changed[(placed, key)] = None
         if found:
             self._note(placed, key, found, results)
-        if known is not None:
-            if partials.idle:
-                self.open.remove(partials)
-        elif not partials.idle:
-            self.open.add(partials)
-        if partials.runs and machine.window:
-            self._set_alarms(partials, event)
+        if partials.runs or partials.withheld or partials.stopped or partials.deadlines:
+            if known is None:
+                self.open.add(partials)
+            if machine.window and (partials.alarm is None or machine.waits_between):
+                self._set_alarms(partials, event)
+        elif known is not None:
+            self.open.remove(partials)
 
     def _let_time_come(self, partials: Partials, time: int, results: list[Result]) -> None:
         """End what is out of time before an event is taken, once for each time."""
@@ -328,31 +300,27 @@ class KeyedStream:
             self._ring_one(placed, key, time, results)
 
     def _set_alarms(self, partials: Partials, event: Event) -> None:
-        machine = partials.placed.machine
-        if machine.waits_between and partials.runs[-1].first is event:
+        machine, runs = partials.placed.machine, partials.runs
+        if machine.waits_between and runs and runs[-1].first is event:
             due = event.time + machine.window
             partials.deadlines = (*partials.deadlines, due)
-            self._alarm(due, partials.key, partials.placed)
-        if partials.alarm is None:
-            self._watch(partials)
+            self._alarms.ring_at(due, partials)
+        self._watch(partials)
 
     def _watch(self, partials: Partials) -> None:
-        if partials.alarm is None and (due := partials.placed.machine.due(partials)) is not None:
-            partials.alarm = due
-            self._alarm(due, partials.key, partials.placed)
-
-    def _alarm(self, due: int, key: Key, placed: Placed) -> None:
-        heapq.heappush(self._alarms, (due, next(self._alarm_numbers), key, placed))
-        if len(self._alarms) > self._compact_at:
-            self._alarms[:] = [each for each in self._alarms if self.open.find(each[3], each[2]) is not None]
-            heapq.heapify(self._alarms)
-            self._compact_at = 2 * len(self._alarms) + _SLACK
+        machine = partials.placed.machine
+        if partials.alarm is None and (due := machine.due(partials)) is not None:
+            if machine.waits_between:  # then an alarm counts for what comes after the partial matches, too
+                partials.alarm = due
+                self._alarms.ring_at(due, partials)
+            else:
+                self._alarms.set(partials, due, machine.window)
 
     def _ring(self, time: int, results: list[Result]) -> None:
         """Stop the clock at every moment up to a time at which partial matches end."""
-        while self._alarms and self._alarms[0][0] <= time:
-            due, _number, key, placed = heapq.heappop(self._alarms)
-            self._ring_one(placed, key, due, results)
+        while (alarm := self._alarms.pop(time)) is not None:
+            due, partials = alarm
+            self._ring_one(partials.placed, partials.key, due, results)
 
     def _ring_one(self, placed: Placed, key: Key, time: int, results: list[Result]) -> None:
         partials = self.open.find(placed, key)

@@ -1,0 +1,47 @@
+"""Finds the rules that an event may begin a match of, by its key and by what it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from trimtab.cep.bindings import Key
+from trimtab.cep.lookups import Index
+from trimtab.cep.placed import Placed
+from trimtab.cep.waiting import Columns
+
+
+class RuleIndex:
+    """The rules of a stream: those for certain keys, and the others."""
+
+    def __init__(self) -> None:
+        self._index: Index[Placed] = Index()
+        self._bound: dict[Key, Index[Placed]] = {}
+
+    def add(self, placed: Placed) -> None:
+        """Add a rule."""
+        for index in self._indexes(placed):
+            index.add(placed, placed.needs)
+
+    def remove(self, placed: Placed) -> None:
+        """Remove a rule that was added."""
+        for index in self._indexes(placed):
+            index.remove(placed, placed.needs)
+        for key in placed.keys or ():
+            if self._bound[key].empty:
+                del self._bound[key]
+
+    def find_all(self, columns: Columns) -> dict[int, list[Placed]]:
+        """Return the rules that events may begin a match of, by the index of the event."""
+        found, bound = self._index.find_all(columns.values), self._bound
+        for i in [i for i, key in enumerate(columns.keys) if key in bound] if bound else ():
+            more = bound[columns.keys[i]].find(columns.values[i])
+            if more:
+                found[i] = found[i] + more if i in found else more
+        return found
+
+    def _indexes(self, placed: Placed) -> Iterator[Index[Placed]]:
+        if placed.keys is None:
+            yield self._index
+            return
+        for key in placed.keys:
+            yield self._bound.setdefault(key, Index())
