@@ -71,7 +71,8 @@ class KeyedStream:
     def waiting(self, events: Sequence[Incoming]) -> None:
         self._waiting = Waiting()
         if events:
-            self._waiting.add(self._columns(events))
+            columns = self._columns(events)
+            self._waiting.add(columns, min(columns.times))
 
     def next_number(self) -> int:
         """Return the place of an event that is taken now in the order of all."""
@@ -154,11 +155,13 @@ class KeyedStream:
     def _feed(self, columns: Columns, late: list[Incoming]) -> list[Result]:
         if not self.event_time:
             return self._arrive(columns)
-        clock = self.clock
-        if clock is not None and min(columns.times) <= clock:
+        clock, first = self.clock, min(columns.times)
+        if clock is not None and first <= clock:
             columns = _without_late(columns, clock, late)
-        if columns.times:
-            self._waiting.add(columns)
+            if not columns.times:
+                return []
+            first = min(columns.times)
+        self._waiting.add(columns, first)
         return []
 
     def advance(self, time: int) -> list[Result]:

@@ -1,8 +1,9 @@
 """Events that wait for the watermark, in columns: a list of their times, one of their keys and so on.
 
 Batches are kept as they come and are looked at again when the watermark reaches them, so that an event costs next to
-nothing as long as events are more or less in order. A batch that the watermark divides leaves a rest, which is sorted;
-rests of a size are merged, so that an event is sorted a few times at most, however much disorder there is.
+nothing as long as events are more or less in order. A batch that the watermark divides leaves a rest, and what is
+divided twice is sorted; sorted rests of a size are merged, so that an event is sorted a few times at most, however much
+disorder there is.
 """
 
 from __future__ import annotations
@@ -90,9 +91,10 @@ class Waiting:
     """Events that the watermark has not reached; as a collection, in the order in which they came."""
 
     def __init__(self) -> None:
-        self._parts: list[tuple[int, int, Columns | _Sorted]] = []
-        """A heap, by the time of the first event."""
+        self._parts: list[tuple[int, int, Columns | _Sorted, bool]] = []
+        """A heap, by the time of the first event. The last value tells whether it has been divided."""
         self._few: list[Columns] = []
+        self._first_of_few = 0
         self._counter = count()
 
     def __iter__(self) -> Iterator[Incoming]:
@@ -108,44 +110,49 @@ class Waiting:
         return len(self._all().times)
 
     def _all(self) -> Columns:
-        parts = [part.rest() if isinstance(part, _Sorted) else part for _time, _number, part in self._parts]
+        parts = [part.rest() if isinstance(part, _Sorted) else part for _time, _number, part, _divided in self._parts]
         return joined([*parts, *self._few]) if self else Columns((), (), (), (), (), ())
 
-    def add(self, columns: Columns) -> None:
-        """Add events, at least one. The lists are kept as they are."""
-        if len(columns.times) < _FEW:
-            self._few.append(columns)
-            if len(self._few) >= _FEW:
-                self._put_together()
-        else:
-            self._push(min(columns.times), columns)
+    def add(self, columns: Columns, first: int) -> None:
+        """Add events, at least one. ``first``: the least of their times. The columns are kept as they are."""
+        if len(columns.times) >= _FEW:
+            self._push(first, columns)
+            return
+        self._first_of_few = min(first, self._first_of_few) if self._few else first
+        self._few.append(columns)
+        if len(self._few) >= _FEW:
+            self._put_together()
 
     def take(self, time: int) -> Due:
         """Let go of the events up to a time. Among those that are returned there may be later ones, which stay too."""
-        if self._few:
+        if self._few and self._first_of_few <= time:
             self._put_together()
         due: Due = []
         rests: list[_Sorted] = []
         while self._parts and self._parts[0][0] <= time:
-            part = heappop(self._parts)[2]
+            _first, _number, part, divided = heappop(self._parts)
             if isinstance(part, _Sorted):
                 due.append(part.take(time))
                 rests += [part] if len(part) else []
                 continue
             due.append(part)
             later = [i for i, at in enumerate(part.times) if at > time]
-            rests += [_Sorted(part.rows(later).in_order())] if later else []
-        for rest in _merged(rests):
-            self._push(rest.columns.times[rest.start], rest)
+            if later and divided:
+                rests.append(_Sorted(part.rows(later).in_order()))
+            elif later:
+                rest = part.rows(later)
+                self._push(min(rest.times), rest, divided=True)
+        for each in _merged(rests):
+            self._push(each.columns.times[each.start], each, divided=True)
         return due
 
     def _put_together(self) -> None:
         together = joined(self._few)
         self._few = []
-        self._push(min(together.times), together)
+        self._push(self._first_of_few, together)
 
-    def _push(self, first: int, part: Columns | _Sorted) -> None:
-        heappush(self._parts, (first, next(self._counter), part))
+    def _push(self, first: int, part: Columns | _Sorted, *, divided: bool = False) -> None:
+        heappush(self._parts, (first, next(self._counter), part, divided))
 
 
 def _merged(rests: list[_Sorted]) -> list[_Sorted]:
