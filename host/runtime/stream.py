@@ -14,6 +14,7 @@ import structlog
 from msgspec.structs import replace
 
 from trimtab.api import INTERNAL, Reach, SinkContext, SinkError, Source
+from trimtab.artifacts.names import is_rule
 from trimtab.config import Config, SourceConfig
 from trimtab.engine.batch import Batch, EventKind, SourceSpec, event_id
 from trimtab.engine.engine import LoadedScript, Plan
@@ -307,7 +308,8 @@ class Stream:
             generation=self.router.generation,
             sources={name: position for name, position in positions.items() if position is not None},
             watermarks={name: value for name, value in watermarks.items() if value is not None},
-            versions={name: script.version for name, script in self.loaded.items()},
+            # Rules drop what another version has left, or keep it, by themselves; and they may be thousands.
+            versions={name: script.version for name, script in self.loaded.items() if not is_rule(name)},
             covered=[future for ingest in self.ingests.values() for future in ingest.take_covered()],
         )
 
