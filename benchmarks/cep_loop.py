@@ -73,8 +73,8 @@ class Loop:
     def _write(self, results: list[Result], sink: BinaryIO) -> None:
         found = [result for result in results if result.found.kind == "match"]
         self.matches += len(found)
-        for result in found:
-            sink.write(self._encode({"rule": result.placed.rule.id, "events": as_match(result).events}) + b"\n")
+        lines = ({"rule": result.placed.rule.id, "events": as_match(result).events} for result in found)
+        sink.writelines(self._encode(line) + b"\n" for line in lines)
 
 
 def main() -> None:

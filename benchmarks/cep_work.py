@@ -1,4 +1,4 @@
-"""The work of the benchmark of pattern rules: readings of racks, and rules that want one hot and the next one hotter."""
+"""The work of the benchmark of pattern rules: readings of racks; rules want one hot and the next one hotter."""
 
 from __future__ import annotations
 

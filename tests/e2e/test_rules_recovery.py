@@ -38,7 +38,7 @@ HEATING: dict[str, Any] = {
     "afterMatchStrategy": {"type": "SKIP_TO_NEXT"},
 }
 RULE = {"pattern": HEATING, "function": "emit:out", "timeouts": "emit:out", "source": "gps"}
-END = {"rack": "end", "temp": 0, "ts": 10_000_000}
+END: dict[str, Any] = {"rack": "end", "temp": 0, "ts": 10_000_000}
 
 
 def readings(count: int, seed: int) -> list[dict[str, Any]]:

@@ -20,6 +20,7 @@ from trimtab.expressions.tree import (
     Logical,
     Match,
     Node,
+    Slot,
     Unary,
 )
 
@@ -28,6 +29,7 @@ NAMES = st.sampled_from(["a", "b", "speed", "größe", "$x"])
 
 def printed(node: Node) -> str:
     """Write a tree as an expression, with all brackets."""
+    assert not isinstance(node, Slot)
     match node:
         case Literal(value):
             return _literal(value)
