@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import tracemalloc
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 
 from trimtab.api import Position, SourceError
 from trimtab.plugins.codecs import JsonCodec, MsgpackCodec
-from trimtab.plugins.files.lines import LONGEST_LINE
+from trimtab.plugins.files.lines import LONGEST_LINE, READ_SIZE
+from trimtab.plugins.files.opened import OpenFile
 from trimtab.plugins.files.source import FileSourceOptions, create_source
 from trimtab.testing import RecordingContext
 
@@ -471,3 +473,15 @@ def test_a_source_that_failed_for_a_while_goes_on_where_it_was(tmp_path: Path) -
 
     asyncio.run(test())
     assert context.lines == [b"1", b"2"]
+
+
+def test_a_look_for_more_takes_little_room_where_there_is_little(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_bytes(b"1\n")
+    with OpenFile(tmp_path / "in.jsonl", "replay") as file:
+        tracemalloc.start()
+        try:
+            assert file.read() == b"1\n"
+            _, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert most < READ_SIZE / 8
