@@ -49,9 +49,8 @@ class Columns(NamedTuple):
         return Columns._make(column[start:end] for column in self)
 
     def in_order(self) -> Columns:
-        """Return the events by time, those of one time as they came."""
-        places = list(zip(self.times, self.numbers, strict=True))
-        return self.rows(sorted(range(len(places)), key=places.__getitem__))
+        """Return the events by time."""
+        return self.rows(sorted(range(len(self.times)), key=self.times.__getitem__))
 
 
 def joined(several: Sequence[Columns]) -> Columns:
