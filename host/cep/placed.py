@@ -16,21 +16,19 @@ from trimtab.cep.rule import Rule
 
 @dataclass(eq=False, slots=True)
 class Placed:
-    """A rule that runs. ``name`` and ``version``: of its artifact.
-
-    ``starts``: whether events may begin new matches; not those of a version that only finishes what it has begun.
-    """
+    """A rule that runs. ``name`` and ``version``: of its artifact."""
 
     name: str
     version: str
     rule: Rule
     machine: Machine
     order: int = 0
-    starts: bool = True
     matches: int = 0
     timeouts: int = 0
     late: int = 0
     overflows: int = 0
+    samples: list[int] = field(default_factory=list)
+    """Nanoseconds that some events took, since the runner has looked last."""
     told: tuple[int, ...] = ()
     """What the runner has told of these counts last."""
     keys: list[Key] | None = field(init=False)

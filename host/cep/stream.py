@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import count
 from typing import Any, NamedTuple, TypeAlias
 
@@ -21,6 +21,8 @@ from trimtab.cep.waiting import Columns, Due, Incoming, Waiting
 __all__ = ["Incoming", "KeyedStream", "Result"]
 
 
+_SAMPLED = 64
+"""One event in so many has its time taken."""
 _NOBODY: list[Placed] = []
 _NO_STATES: Mapping[Placed, Partials] = {}
 _PLAIN_KEYS = {str, int, type(None)}
@@ -52,6 +54,8 @@ class KeyedStream:
         """The partial matches, by key and rule."""
         self.changed: dict[tuple[Placed, Key], None] | None = None
         """Where partial matches have changed, if somebody wants to know."""
+        self.timer: Callable[[], int] | None = None
+        """Nanoseconds, to take samples of what events cost; None: none are taken."""
         self.stopped: list[tuple[Placed, Key]] = []
         """Where rules had more partial matches than they may have; for the caller to take."""
         self._waiting = Waiting()
@@ -239,7 +243,7 @@ class KeyedStream:
             for placed in sorted(begins.union(known), key=_by_order):
                 self._hand(placed, key, known.get(placed), event, memo, placed in begins, results)
 
-    def _hand(
+    def _hand(  # noqa: C901 - the path of every event that concerns a rule
         self,
         placed: Placed,
         key: Key,
@@ -256,12 +260,16 @@ class KeyedStream:
         machine, before, withheld = placed.machine, partials.runs, partials.withheld
         if machine.waits_between:
             self._let_time_come(partials, event.time, results)
+        timer = None if event.number % _SAMPLED else self.timer
+        started = 0 if timer is None else timer()
         try:
             found = machine.take(partials, event, memo, begins=begins)
         except TooManyPartialMatches:
             placed.overflows += 1
             self.stopped.append((placed, key))
             found = []
+        if timer is not None:
+            placed.samples.append(timer() - started)
         is_other = before != partials.runs or withheld != partials.withheld or partials.stopped
         if is_other and self.changed is not None:
             self.changed[(placed, key)] = None

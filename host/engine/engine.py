@@ -99,7 +99,7 @@ class Engine:
         self._active: dict[str, Active] = {}
         self._code = RuleCode(sources, self._active)
         self._loader = RuleLoader(sources, host.sinks, now, self._code.ask)
-        self._rules = Rules(sources, self._loader.compile)
+        self._rules = Rules(sources, self._loader.compile, host.timer)
         self._dispatcher = Dispatcher(host, sources, self._active, self._rules)
         self._candidate: _Candidate | None = None
         self._retired: deque[Active] = deque()

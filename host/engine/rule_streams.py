@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from trimtab.cep.bindings import as_key
@@ -21,9 +21,13 @@ class StreamId(NamedTuple):
 
 
 class Streams:
-    """Streams by what they have. ``clocks``: how far event time has come, by source, in ms."""
+    """Streams by what they have. ``clocks``: how far event time has come, by source, in ms.
 
-    def __init__(self, sources: Mapping[str, SourceSpec]) -> None:
+    ``timer``: nanoseconds, for samples of what events cost; None: none are taken.
+    """
+
+    def __init__(self, sources: Mapping[str, SourceSpec], timer: Callable[[], int] | None = None) -> None:
+        self._timer = timer
         self.clocks: dict[str, int] = {}
         self._sources = sources
         self._streams: dict[StreamId, KeyedStream] = {}
@@ -43,7 +47,7 @@ class Streams:
         stream = self._streams.get(sid)
         if stream is None:
             stream = self._streams[sid] = KeyedStream(event_time=sid.event_time)
-            stream.changed = {}
+            stream.changed, stream.timer = {}, self._timer
             stream.clock = self.clocks.get(sid.source) if sid.event_time else None
         return stream
 

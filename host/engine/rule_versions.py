@@ -267,7 +267,6 @@ class RuleVersions:
                 if stream.open[key][old].stopped:  # there is nothing to finish
                     stream.put(old, key, Partials())
                     yield self.row(sid, old, key)
-            old.starts = False
             running.draining.setdefault(sid, []).append(old)
             return
         dropped = [old] if how == "carry" else [old, *running.draining.pop(sid, ())]
@@ -353,7 +352,6 @@ class RuleVersions:
 
     def _drained(self, name: str, running: Running, sid: StreamId, document: bytes) -> Placed:
         placed = self._compile(name, document).make()
-        placed.starts = False
         running.draining.setdefault(sid, []).append(placed)
         return placed
 

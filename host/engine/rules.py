@@ -40,8 +40,13 @@ class RuleCount(msgspec.Struct):
 class Rules:
     """All rules of a lane, by the names of their artifacts. See :class:`RuleVersions` for ``compile_rule``."""
 
-    def __init__(self, sources: Mapping[str, SourceSpec], compile_rule: Callable[[str, bytes], Compiled]) -> None:
-        self.streams = Streams(sources)
+    def __init__(
+        self,
+        sources: Mapping[str, SourceSpec],
+        compile_rule: Callable[[str, bytes], Compiled],
+        timer: Callable[[], int] | None = None,
+    ) -> None:
+        self.streams = Streams(sources, timer)
         self.versions = RuleVersions(self.streams, compile_rule)
         self.late: list[tuple[Placed, str, Incoming]] = []
         """Events that came too late for rules that want to know; for the caller to take."""
@@ -215,6 +220,8 @@ class Rules:
                 count.matches += now[0] - before[0]
                 count.timeouts += now[1] - before[1]
                 count.stopped += now[2] - before[2]
+                count.samples += placed.samples
+                placed.samples.clear()
         compiled = running.compiled
         count.condition_errors = compiled.new_errors()
         count.last_error = compiled.last_error

@@ -201,5 +201,7 @@ class ScriptHost:
     state: StateStore = field(default_factory=StateStore)
     hand: Hand = field(default_factory=Hand)
     tasks: Tasks = field(default_factory=NoTasks)
+    timer: Callable[[], int] | None = None
+    """Nanoseconds, for what rules cost; None: it is not measured."""
     breakers: Breakers = field(default_factory=Breakers)
     """Of scripts, and of resources."""

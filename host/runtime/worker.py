@@ -79,6 +79,7 @@ def make_host(setup: wire.Setup, plugins: Plugins, heartbeat: int, log: Callable
         cache=Path(setup.cache),
         resources=Resources(plugins.resource_kinds(), Path(setup.folder), time.perf_counter_ns, breakers=breakers),
         breakers=breakers,
+        timer=time.perf_counter_ns,
         confined=setup.confined,
         state=StateStore(setup.state_value),
         tasks=EventLoopTasks(beat),
