@@ -290,7 +290,9 @@ def test_a_small_body_that_inflates_to_more_than_the_limit_is_not_inflated_whole
     assert "at most" in str(error)
 
 
-@pytest.mark.parametrize(("coding", "body"), [("gzip", b"not gzip"), ("br", b"x"), ("gzip", gzip.compress(b"x", mtime=0)[:-4])])
+@pytest.mark.parametrize(
+    ("coding", "body"), [("gzip", b"not gzip"), ("br", b"x"), ("gzip", gzip.compress(b"x", mtime=0)[:-4])]
+)
 def test_a_body_that_cannot_be_inflated_is_an_http_error(coding: str, body: bytes) -> None:
     with Site(lambda _visit: Reply(200, body, (("Content-Encoding", coding),))).serving() as url:
         assert failing(url).name == "HttpError"
