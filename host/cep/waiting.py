@@ -146,7 +146,7 @@ class Waiting:
         return due
 
     def _put_together(self) -> None:
-        together = joined(self._few)
+        together = joined(self._few) if len(self._few) > 1 else self._few[0]
         self._few = []
         self._push(self._first_of_few, together)
 
