@@ -51,6 +51,10 @@ class Streams:
             stream.clock = self.clocks.get(sid.source) if sid.event_time else None
         return stream
 
+    def drop(self, sid: StreamId) -> None:
+        """Let go of a stream, and of what waits in it."""
+        del self._streams[sid]
+
     def of(self, source: str, key: str | None) -> Iterator[tuple[StreamId, KeyedStream]]:
         """Yield the streams of a source's events that have come by a key."""
         for event_time in (True, False):

@@ -220,6 +220,11 @@ class RuleVersions:
             del self._switches[sid]
         return self._switch(switch.name, switch.compiled, [sid])
 
+    def looks_at(self, sid: StreamId) -> bool:
+        """Whether a rule looks at a stream, or will."""
+        rules = self.running.values()
+        return sid in self._switches or any(sid in rule.placed or sid in rule.draining for rule in rules)
+
     def wanting_late(self, sid: StreamId) -> Iterable[Placed]:
         """Return the rules that want to know of events of a stream that come too late."""
         return self._late.get(sid, {}).values()

@@ -76,6 +76,10 @@ class Rules:
             rows += self.versions.put(name, one)
             self._touched.add(name)
             self._count_open(name)
+        # What waits where no rule looks any more is for no rule that comes later.
+        for sid, _stream in self.streams.all():
+            if not self.versions.looks_at(sid):
+                self.streams.drop(sid)
         return rows
 
     def _count_open(self, name: str) -> None:
