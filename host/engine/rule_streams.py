@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
-from trimtab.cep.bindings import as_key
 from trimtab.cep.rule import Rule
-from trimtab.cep.stream import Incoming, KeyedStream
+from trimtab.cep.stream import Incoming, KeyedStream, Result
 from trimtab.engine.batch import Events, SourceSpec, read_path
 from trimtab.engine.matches import MatchEvents
 
@@ -71,11 +70,16 @@ class Streams:
         return self.clocks.get(sid.source) if sid.event_time else self.get(sid).clock
 
 
-def incoming(events: Events, key: str | None, *, event_time: bool) -> Iterator[Incoming]:
-    """Yield the events of a batch as streams take them. ``key``: the path of their key, None: that of their source."""
-    timed = event_time or isinstance(events, MatchEvents)
-    read = None if key is None else read_path(key)
-    for index, value in enumerate(events.fresh(range(events.count))):
-        time = events.timestamp(index) if timed else events.batch.arrival
-        owner = events.key(index) if read is None else read(value)
-        yield Incoming(time, events.position(index), as_key(owner), value)
+def feed(stream: KeyedStream, events: Events, sid: StreamId, late: list[Incoming]) -> list[Result]:
+    """Hand the events of a batch to a stream. Returns what is found at once; see :meth:`KeyedStream.feed_batch`."""
+    values = events.fresh(range(events.count))
+    timed = sid.event_time or isinstance(events, MatchEvents)
+    times = events.timestamps if timed else None
+    keys = events.keys if sid.key is None else list(map(read_path(sid.key), values))
+    return stream.feed_batch(
+        [events.batch.arrival] * events.count if times is None else times,
+        [None] * events.count if keys is None else keys,
+        values,
+        list(map(events.position, range(events.count))),
+        late,
+    )

@@ -12,7 +12,7 @@ from trimtab.cep.bindings import Key
 from trimtab.cep.placed import Placed
 from trimtab.cep.stream import Incoming, KeyedStream, Result
 from trimtab.engine.batch import Events, SourceSpec
-from trimtab.engine.rule_streams import StreamId, Streams, incoming
+from trimtab.engine.rule_streams import StreamId, Streams, feed
 from trimtab.engine.rule_versions import Compiled, RuleVersions, Running
 from trimtab.engine.state import StateRow
 
@@ -104,11 +104,10 @@ class Rules:
         for sid, stream in self.streams.of(events.source, key):
             if again and not sid.event_time:
                 continue
-            arriving = list(incoming(events, key, event_time=sid.event_time))
             if not sid.event_time:
                 yield from self._switch_until(sid, stream, events.batch.arrival)
             late: list[Incoming] = []
-            for result in stream.feed(arriving, late):
+            for result in feed(stream, events, sid, late):
                 yield sid, result
             if late and not again:
                 self._note_late(sid, late)
