@@ -19,19 +19,18 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.__main__ import describe_machine
-from benchmarks.cep_work import LATENESS, THRESHOLD, write_readings
+from benchmarks.cep_work import LATENESS, write_readings
 from tests.cep.oracle import flink
 
-RULES = (1, 10, 100, 1000, 10_000)
+CASES = ((1, 90), (1, 99), (10, 90), (100, 90), (1000, 90), (10_000, 90))
+"""How many rules, and above which temperature a match begins: of 100 events (of a rule's type) 10 are, or one."""
 EVENTS = 1_000_000
 FLINK_EVENTS = {1: 300_000, 10: 60_000, 100: 8_000, 1000: 4_000}
 """For so many rules; enough for some seconds. 10,000 operators do not fit in one job here."""
 CHAINED = 1000
-"""From so many rules on, a job has room for them in one thread only."""
+"""From so many rules on, a job has room for them in one thread only, and takes so long that one round is enough."""
 ROUNDS = 3
 WARM_UPS = 2
-AT_LENGTH = 1000
-"""From so many rules on, Flink runs for so long that one round is enough."""
 
 
 @dataclass(slots=True)
@@ -39,59 +38,60 @@ class Figures:
     """What an event cost with so many rules, in microseconds: by the clock, and of all processors together."""
 
     rules: int
+    threshold: int
     who: str
     events: int
+    matches: int
     wall: float
     cpu: float
 
 
-def measure(folder: Path, scale: int) -> list[Figures]:
-    """Run both in turn, in rounds; what counts is the best of each."""
-    class_path = _compile(folder)
-    best: dict[tuple[int, str], Figures] = {}
-    for rules in RULES:
-        write_readings(folder / f"{rules}.jsonl", EVENTS // scale, rules)
-        if rules in FLINK_EVENTS:
-            write_readings(folder / f"flink-{rules}.jsonl", FLINK_EVENTS[rules] // scale, rules)
-            _check(class_path, folder, rules)
-    for number in range(ROUNDS):
-        for rules in RULES:
-            for figures in _round(class_path, folder, rules, with_flink=rules < AT_LENGTH or number == 0):
-                known = best.setdefault((rules, figures.who), figures)
-                known.wall, known.cpu = min(known.wall, figures.wall), min(known.cpu, figures.cpu)
-    return list(best.values())
+class Comparison:
+    """Runs both in turn, in rounds; what counts is the best of each."""
+
+    def __init__(self, folder: Path, scale: int) -> None:
+        self._folder, self._scale = folder, scale
+        self._class_path = _compile(folder)
+        self.best: dict[tuple[int, int, str], Figures] = {}
+
+    def run(self) -> None:
+        """Measure everything."""
+        for rules in {rules for rules, _threshold in CASES}:
+            write_readings(self._folder / f"{rules}.jsonl", EVENTS // self._scale, rules)
+            if rules in FLINK_EVENTS:
+                write_readings(self._folder / f"flink-{rules}.jsonl", FLINK_EVENTS[rules] // self._scale, rules)
+        for number in range(ROUNDS):
+            for rules, threshold in CASES:
+                self._note(self._trimtab(f"{rules}.jsonl", rules, threshold))
+                if rules in FLINK_EVENTS and (number == 0 or rules < CHAINED):
+                    theirs = self._flink(rules, threshold)
+                    self._note(theirs)
+                    self._check(self._trimtab(f"flink-{rules}.jsonl", rules, threshold), theirs)
+
+    def _note(self, figures: Figures) -> None:
+        known = self.best.setdefault((figures.rules, figures.threshold, figures.who), figures)
+        known.wall, known.cpu = min(known.wall, figures.wall), min(known.cpu, figures.cpu)
+
+    def _check(self, ours: Figures, theirs: Figures) -> None:
+        """Both must find the same."""
+        if ours.matches != theirs.matches:
+            raise AssertionError(f"expected {theirs.matches} matches, as Flink finds, got {ours.matches}: {ours}")
+
+    def _trimtab(self, events: str, rules: int, threshold: int) -> Figures:
+        command = [sys.executable, "-m", "benchmarks.cep_loop", str(self._folder / events), str(self._folder / "ours")]
+        return _figures(rules, threshold, "trimtab", _last_line([*command, str(rules), str(threshold)]))
+
+    def _flink(self, rules: int, threshold: int) -> Figures:
+        how = "chained" if rules >= CHAINED else "exchange"
+        files = [str(self._folder / f"flink-{rules}.jsonl"), str(self._folder / "theirs")]
+        numbers = [str(rules), str(threshold), str(LATENESS), how, str(WARM_UPS + 1)]
+        java = ["java", "-Xmx3g", "-XX:+UseParallelGC", "-cp", self._class_path, "FlinkCep"]
+        return _figures(rules, threshold, "Flink", _last_line([*java, *files, *numbers]))
 
 
-def _round(class_path: str, folder: Path, rules: int, *, with_flink: bool) -> list[Figures]:
-    found = [_figures(rules, "trimtab", _trimtab(folder, f"{rules}.jsonl", rules))]
-    if with_flink and rules in FLINK_EVENTS:
-        found.append(_figures(rules, "Flink", _flink(class_path, folder, rules, WARM_UPS)))
-    return found
-
-
-def _check(class_path: str, folder: Path, rules: int) -> None:
-    """Both must find the same."""
-    ours = _trimtab(folder, f"flink-{rules}.jsonl", rules)["matches"]
-    theirs = _flink(class_path, folder, rules, 0)["matches"]
-    if ours != theirs:
-        raise AssertionError(f"expected as many matches as Flink finds with {rules} rules, {theirs}; got {ours}")
-
-
-def _figures(rules: int, who: str, said: dict[str, float]) -> Figures:
-    events = int(said["events"])
-    return Figures(rules, who, events, said["seconds"] / events * 1e6, said["cpu"] / events * 1e6)
-
-
-def _trimtab(folder: Path, events: str, rules: int) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.cep_loop", str(folder / events), str(folder / "ours"), str(rules)]
-    return _last_line(command)
-
-
-def _flink(class_path: str, folder: Path, rules: int, warm_ups: int) -> dict[str, float]:
-    how = "chained" if rules >= CHAINED else "exchange"
-    files = [str(folder / f"flink-{rules}.jsonl"), str(folder / "theirs")]
-    numbers = [str(rules), str(THRESHOLD), str(LATENESS), how, str(warm_ups + 1)]
-    return _last_line(["java", "-Xmx3g", "-XX:+UseParallelGC", "-cp", class_path, "FlinkCep", *files, *numbers])
+def _figures(rules: int, threshold: int, who: str, said: dict[str, float]) -> Figures:
+    events, matches = int(said["events"]), int(said["matches"])
+    return Figures(rules, threshold, who, events, matches, said["seconds"] / events * 1e6, said["cpu"] / events * 1e6)
 
 
 def _last_line(command: list[str]) -> dict[str, float]:
@@ -108,16 +108,22 @@ def _compile(folder: Path) -> str:
     return os.pathsep.join((str(folder), jars))
 
 
-def table_of(measured: list[Figures]) -> Table:
+def table_of(best: dict[tuple[int, int, str], Figures]) -> Table:
     """What an event costs each, and how many times more it costs Flink."""
-    table = Table("rules", "Flink us/event", "its CPU us", "trimtab us/event", "its CPU us", "times", "CPU times")
-    by_place = {(figures.rules, figures.who): figures for figures in measured}
-    for rules in RULES:
-        ours, theirs = by_place[rules, "trimtab"], by_place.get((rules, "Flink"))
+    table = Table("rules", "begin", "Flink us/event", "its CPU us", "trimtab us/event", "its CPU us", "times", "of CPU")
+    for rules, threshold in CASES:
+        ours, theirs = best[rules, threshold, "trimtab"], best.get((rules, threshold, "Flink"))
         flinks = (f"{theirs.wall:,.2f}", f"{theirs.cpu:,.2f}") if theirs else ("", "")
         times = (f"{theirs.wall / ours.wall:,.1f}", f"{theirs.cpu / ours.cpu:,.1f}") if theirs else ("", "")
-        table.add_row(f"{rules:,}", *flinks, f"{ours.wall:.2f}", f"{ours.cpu:.2f}", *times)
+        row = (f"{rules:,}", f"{100 - threshold} %", *flinks, f"{ours.wall:.2f}", f"{ours.cpu:.2f}", *times)
+        table.add_row(*row)
     return table
+
+
+def costs() -> dict[str, float]:
+    """Return the best of what ``benchmarks.cep_costs`` tells, in rounds."""
+    rounds = [_last_line([sys.executable, "-m", "benchmarks.cep_costs"]) for _ in range(ROUNDS)]
+    return {name: min(each[name] for each in rounds) for name in rounds[0]}
 
 
 def main() -> None:
@@ -130,10 +136,13 @@ def main() -> None:
     console = Console(width=110)
     console.print(", ".join(f"{key} {value}" for key, value in machine.items()))
     with tempfile.TemporaryDirectory() as folder:
-        measured = measure(Path(folder), 10 if arguments.quick else 1)
-    console.print(table_of(measured))
-    figures = {"machine": machine, "cep": [dataclasses.asdict(each) for each in measured]}
-    arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+        comparison = Comparison(Path(folder), 10 if arguments.quick else 1)
+        comparison.run()
+    console.print(table_of(comparison.best))
+    beside = costs()
+    console.print_json(json.dumps(beside))
+    measured = [dataclasses.asdict(each) for each in comparison.best.values()]
+    arguments.json.write_text(json.dumps({"machine": machine, "cep": measured, "costs": beside}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.cep_loop EVENTS MATCHES RULES``: what a lane does with events that meet pattern rules.
+"""``python -m benchmarks.cep_loop EVENTS MATCHES RULES THRESHOLD``: what a lane does with events that meet rules.
 
 Prints a line of JSON as ``FlinkCep.java`` does: seconds, processor seconds, events, matches.
 """
@@ -20,15 +20,15 @@ from trimtab.cep.placed import Placed, place
 from trimtab.cep.rule import read_rule
 from trimtab.cep.stream import Incoming, KeyedStream, Result
 
-BATCH = 1 << 16
+BATCH = 56_000
 """Bytes; about 512 events."""
 END = 1 << 60
 
 
-def place_rules(rules: int) -> list[Placed]:
+def place_rules(rules: int, threshold: int) -> list[Placed]:
     """Return so many compiled rules."""
     conditions = Conditions()
-    return [place(read_rule(write_rule(number, rules)), conditions) for number in range(rules)]
+    return [place(read_rule(write_rule(number, rules, threshold)), conditions) for number in range(rules)]
 
 
 def batches(file: BinaryIO) -> Iterator[bytes]:
@@ -42,9 +42,9 @@ def batches(file: BinaryIO) -> Iterator[bytes]:
 class Loop:
     """Takes batches through rules."""
 
-    def __init__(self, rules: int) -> None:
+    def __init__(self, rules: int, threshold: int) -> None:
         self.stream = KeyedStream(event_time=True)
-        for placed in place_rules(rules):
+        for placed in place_rules(rules, threshold):
             self.stream.add(placed)
         self.events = self.matches = 0
         self._encode = msgspec.json.Encoder().encode
@@ -63,8 +63,7 @@ class Loop:
         times = [value["ts"] for value in values]
         keys = [value["rack"] for value in values]
         late: list[Incoming] = []
-        positions = range(self.events, self.events + len(values))
-        self.stream.feed(map(Incoming, times, positions, keys, values), late)
+        self.stream.feed_batch(times, keys, values, range(self.events, self.events + len(values)), late)
         assert not late
         self.events += len(values)
         self._highest = max(self._highest, *times)
@@ -73,14 +72,16 @@ class Loop:
     def _write(self, results: list[Result], sink: BinaryIO) -> None:
         found = [result for result in results if result.found.kind == "match"]
         self.matches += len(found)
-        lines = ({"rule": result.placed.rule.id, "events": as_match(result).events} for result in found)
-        sink.writelines(self._encode(line) + b"\n" for line in lines)
+        sink.writelines(self._line(result) for result in found)
+
+    def _line(self, result: Result) -> bytes:
+        return self._encode({"rule": result.placed.rule.id, "events": as_match(result).events}) + b"\n"
 
 
 def main() -> None:
-    """Measure once. The events take the processor's caches with them, so that no second round is warmer."""
-    events, matches, rules = sys.argv[1:]
-    loop = Loop(int(rules))
+    """Measure once."""
+    events, matches, rules, threshold = sys.argv[1:]
+    loop = Loop(int(rules), int(threshold))
     started, worked = time.perf_counter(), time.process_time()
     loop.run(Path(events), Path(matches))
     took = {"seconds": time.perf_counter() - started, "cpu": time.process_time() - worked}

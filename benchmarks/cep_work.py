@@ -1,4 +1,4 @@
-"""The work of the benchmark of pattern rules: readings of racks; rules want one hot and the next one hotter."""
+"""The work of the benchmark of pattern rules: readings of racks; a rule wants a hot one, and the next one hotter."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import random
 from pathlib import Path
 from typing import Any
 
-THRESHOLD = 90
-"""One reading in ten is above it."""
-RACKS = 100
+RACKS = 1000
 DISORDER = 50
 """How late a reading may come, in ms; there is one a millisecond."""
 LATENESS = DISORDER + 10
@@ -17,21 +15,26 @@ WINDOW_SECONDS = 20
 SINGLE = {"consumingStrategy": "SKIP_TILL_NEXT", "properties": ["SINGLE"]}
 
 
-def write_readings(path: Path, count: int, types: int) -> None:
-    """Write ``count`` events of about 110 bytes, of so many types."""
-    rng = random.Random(1)
+def reading(rack: int, at: int, kind: int, temp: float, load: float) -> str:
+    """Return an event of about 110 bytes."""
+    return (
+        f'{{"rack":"r{rack}","ts":{1_700_000_000_000 + at},"type":"t{kind}","temp":{temp:.2f},"load":{load:.3f},'
+        f'"status":"in operation"}}'
+    )
+
+
+def write_readings(path: Path, count: int, kinds: int) -> None:
+    """Write so many events of so many types, with temperatures from 0 to 100."""
+    lot = random.Random(1)
     with path.open("w") as file:
         for number in range(count):
-            file.write(
-                f'{{"rack":"r{rng.randrange(RACKS)}","ts":{1_700_000_000_000 + number + rng.randrange(DISORDER)},'
-                f'"type":"t{rng.randrange(types)}","temp":{rng.random() * 100:.2f},"load":{rng.random():.3f},'
-                f'"status":"in operation"}}\n'
-            )
+            at = number + lot.randrange(DISORDER)
+            file.write(reading(lot.randrange(RACKS), at, lot.randrange(kinds), lot.random() * 100, lot.random()) + "\n")
 
 
-def write_rule(number: int, rules: int) -> dict[str, Any]:
+def write_rule(number: int, rules: int, threshold: int) -> dict[str, Any]:
     """Return a rule. One alone is about every reading; of several, each is about readings of its own type."""
-    first = f"temp > {THRESHOLD}" if rules == 1 else f"type == 't{number}' && temp > {THRESHOLD}"
+    first = f"temp > {threshold}" if rules == 1 else f"type == 't{number}' && temp > {threshold}"
     pattern = {
         "name": "hotter twice",
         "type": "COMPOSITE",
@@ -45,9 +48,5 @@ def write_rule(number: int, rules: int) -> dict[str, Any]:
 
 
 def _node(name: str, expression: str) -> dict[str, Any]:
-    return {
-        "name": name,
-        "type": "ATOMIC",
-        "quantifier": SINGLE,
-        "condition": {"type": "AVIATOR", "expression": expression},
-    }
+    condition = {"type": "AVIATOR", "expression": expression}
+    return {"name": name, "type": "ATOMIC", "quantifier": SINGLE, "condition": condition}

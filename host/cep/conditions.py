@@ -156,8 +156,10 @@ def _ask_of_run(asked: Asked, expression: Expression) -> Callable[[Any, Any], bo
     begins = {node.path[0]: None for node, _depth in walk(expression.tree) if isinstance(node, Field)}
     names = [name for name in begins if not isinstance(name, Held)]
     helds = [(tuple(name), _HELD[name.which], name.stage) for name in begins if isinstance(name, Held)]
+    errors = 0
 
     def ask(value: Any, run: Run | None) -> bool:
+        nonlocal errors
         read: dict[Any, Any] = {}
         try:
             for name in names:
@@ -170,11 +172,12 @@ def _ask_of_run(asked: Asked, expression: Expression) -> Callable[[Any, Any], bo
             if held is _NOTHING:
                 return False
             read[place] = held
-        before = expression.errors
-        answer = test(read)
-        if expression.errors > before:
+        if test(read):
+            return True
+        if expression.errors > errors:
+            errors = expression.errors
             asked.failed(value, expression.last_error)
-        return answer
+        return False
 
     return ask
 

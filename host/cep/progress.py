@@ -19,8 +19,8 @@ _SAMPLED = 64
 """One event in so many has its time taken."""
 _NO_STATES: Mapping[Placed, Partials] = {}
 
-Row: TypeAlias = tuple[int, int, Key, Any, int, bytes | None, list[Placed]]
-"""An event that concerns somebody: time, number, key, value, position, line, rules that it may begin a match of."""
+Row: TypeAlias = tuple[int, int, Key, Any, int, list[Placed]]
+"""An event that concerns somebody: time, number, key, value, position, rules that it may begin a match of."""
 
 
 class Result(NamedTuple):
@@ -77,7 +77,7 @@ class Progress:
     def take(self, rows: Iterable[Row], results: list[Result]) -> None:
         """Take events in their order, each after what the clock ends before it."""
         is_open, alarms, now = self.open.by_key, self._alarms.heap, 0
-        for time, number, key, value, position, line, beginning in rows:
+        for time, number, key, value, position, beginning in rows:
             if not beginning and key not in is_open:
                 continue
             if time != now and self._handed:
@@ -85,7 +85,7 @@ class Progress:
             now = time
             if alarms and alarms[0][0] <= time:
                 self.ring(time, results)
-            self._take(key, Event(value, time, number, position, line), beginning, results)
+            self._take(key, Event(value, time, number, position), beginning, results)
         if self._handed:
             self._look_again(now, results)
 

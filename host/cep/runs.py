@@ -25,8 +25,6 @@ class Event(msgspec.Struct, gc=False, eq=False):
     """In the order in which events were processed."""
     position: int
     """In the order in which events came."""
-    line: bytes | None = None
-    """The JSON text that it came as, where the caller has it."""
 
 
 class Taken(msgspec.Struct, frozen=True, gc=False, eq=False):

@@ -84,7 +84,6 @@ class KeyedStream(Progress):
         values: Sequence[Any],
         positions: Sequence[int],
         late: list[Incoming],
-        lines: Sequence[bytes | None] | None = None,
     ) -> list[Result]:
         """Take events as :meth:`feed` does, given by their parts, which costs less.
 
@@ -97,12 +96,12 @@ class KeyedStream(Progress):
             keys = list(map(as_key, keys))
         first = self._reserve(len(times))
         numbers = range(first, first + len(times))
-        return self._feed(Columns(times, numbers, keys, values, positions, lines or [None] * len(times)), late)
+        return self._feed(Columns(times, numbers, keys, values, positions), late)
 
     def _columns(self, events: Sequence[Incoming]) -> Columns:
-        times, positions, keys, values, lines = zip(*events, strict=True)
+        times, positions, keys, values = zip(*events, strict=True)
         first = self._reserve(len(events))
-        return Columns(times, range(first, first + len(events)), keys, values, positions, lines)
+        return Columns(times, range(first, first + len(events)), keys, values, positions)
 
     def _feed(self, columns: Columns, late: list[Incoming]) -> list[Result]:
         if not self.event_time:
@@ -148,10 +147,10 @@ class KeyedStream(Progress):
         if not begun and not is_open:
             return []
         rows: list[Row] = []
-        for (times, numbers, keys, values, positions, lines), beginning in found:
+        for (times, numbers, keys, values, positions), beginning in found:
             wanted = [i for i, key in enumerate(keys) if key in begun or key in is_open]
             rows += [
-                (times[i], numbers[i], keys[i], values[i], positions[i], lines[i], beginning.get(i, _NOBODY))
+                (times[i], numbers[i], keys[i], values[i], positions[i], beginning.get(i, _NOBODY))
                 for i in wanted
                 if times[i] <= until
             ]
@@ -160,7 +159,7 @@ class KeyedStream(Progress):
 
 def _without_late(columns: Columns, clock: int, late: list[Incoming]) -> Columns:
     """Return the events that the watermark has not passed, and add the others to ``late``."""
-    for time, _number, key, value, position, line in zip(*columns, strict=True):
+    for time, _number, key, value, position in zip(*columns, strict=True):
         if time <= clock:
-            late.append(Incoming(time, position, key, value, line))
+            late.append(Incoming(time, position, key, value))
     return columns.rows([i for i, time in enumerate(columns.times) if time > clock])

@@ -27,7 +27,6 @@ class Incoming(NamedTuple):
     position: int
     key: Key
     value: Any
-    line: bytes | None = None
 
 
 class Columns(NamedTuple):
@@ -38,7 +37,6 @@ class Columns(NamedTuple):
     keys: Sequence[Key]
     values: Sequence[Any]
     positions: Sequence[int]
-    lines: Sequence[bytes | None]
 
     def rows(self, indexes: Sequence[int]) -> Columns:
         """Return some of the events."""
@@ -99,8 +97,8 @@ class Waiting:
     def __iter__(self) -> Iterator[Incoming]:
         columns = self._all()
         order = sorted(range(len(columns.numbers)), key=columns.numbers.__getitem__)
-        times, _numbers, keys, values, positions, lines = columns.rows(order)
-        return map(Incoming, times, positions, keys, values, lines)
+        times, _numbers, keys, values, positions = columns.rows(order)
+        return map(Incoming, times, positions, keys, values)
 
     def __bool__(self) -> bool:
         return bool(self._few or self._parts)
@@ -110,7 +108,7 @@ class Waiting:
 
     def _all(self) -> Columns:
         parts = [part.rest() if isinstance(part, _Sorted) else part for _time, _number, part, _divided in self._parts]
-        return joined([*parts, *self._few]) if self else Columns((), (), (), (), (), ())
+        return joined([*parts, *self._few]) if self else Columns((), (), (), (), ())
 
     def add(self, columns: Columns, first: int) -> None:
         """Add events, at least one. ``first``: the least of their times. The columns are kept as they are."""

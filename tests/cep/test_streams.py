@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.cep.streams import EVENTS, PATTERNS, SIZES, Event, cut, fed, feed_batch, incoming, rules, shown, stream_of
-from trimtab.cep.runs import by_stage
 from trimtab.cep.snapshot import load, store
 from trimtab.cep.stream import Incoming
 
@@ -50,13 +49,6 @@ def test_an_empty_batch_is_nothing() -> None:
     for event_time in (True, False):
         stream = stream_of(*rules("alone"), event_time=event_time)
         assert (feed_batch(stream, [], 0, []), stream.clock) == ([], None)
-
-
-def test_an_event_has_its_line() -> None:
-    stream = stream_of(*rules("alone"), event_time=False)
-    found = stream.feed_batch([1, 2], ["k", "k"], [{"v": 1}, {"v": 7}], [10, 20], [], [b"one", b"seven"])
-    [event] = by_stage(found[0].found.run.path)["a"]
-    assert (event.line, event.position, event.time) == (b"seven", 20, 2)
 
 
 # --- order -------------------------------------------------------------------------------------------------

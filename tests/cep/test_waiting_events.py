@@ -19,13 +19,13 @@ BATCHES = st.lists(st.lists(st.integers(0, 99), min_size=1, max_size=70), max_si
 def columns(times: list[int], first: int) -> Columns:
     numbers = range(first, first + len(times))
     keys = [f"k{number}" for number in numbers]
-    return Columns(times, numbers, keys, [{"n": number} for number in numbers], numbers, [None] * len(times))
+    return Columns(times, numbers, keys, [{"n": number} for number in numbers], numbers)
 
 
 def taken(waiting: Waiting, time: int) -> list[tuple[int, int]]:
     """Time and number of each event that is due; its other parts must be its own."""
     found = []
-    for times, numbers, keys, values, positions, _lines in waiting.take(time):
+    for times, numbers, keys, values, positions in waiting.take(time):
         for at, number, key, value, position in zip(times, numbers, keys, values, positions, strict=True):
             assert (key, value, position) == (f"k{number}", {"n": number}, number)
             if at <= time:
