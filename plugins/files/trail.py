@@ -66,10 +66,8 @@ class Trail:
         file = self._rest(left) if left else None
         if file is None:
             file = OpenFile(self._path, self._name)
-            if left:
-                self._is_over(left.partition)
-            if number := self._past.get(file.inode, 0):
-                file.partition = f"{file.inode}.{number}"
+            if left is None or not self._goes_on(file, left):  # it may have come back since it was looked for
+                self._begin(file, left)
         self._left, self._file = None, file
         return file
 
@@ -81,6 +79,12 @@ class Trail:
         """The file was read to its end, and will not grow any more."""
         self._is_over(file.partition)
 
+    def _begin(self, file: OpenFile, left: _Left | None) -> None:
+        if left:
+            self._is_over(left.partition)
+        if number := self._past.get(file.inode, 0):
+            file.partition = f"{file.inode}.{number}"
+
     def _is_over(self, partition: str) -> None:
         inode, number = _parts(partition)
         self._past[inode] = max(self._past.pop(inode, 0), number + 1)  # as the latest
@@ -89,16 +93,20 @@ class Trail:
 
     def _rest(self, left: _Left) -> OpenFile | None:
         """What is left of a file, unless it is gone, or was cut off or over."""
-        inode, number = _parts(left.partition)
-        if self._past.get(inode, 0) > number:
-            return None
-        for path in self._places(inode):
+        for path in self._places(_parts(left.partition)[0]):
             file = OpenFile(path, self._name)
-            if file.inode == inode and file.go_on(left.next, left.head):
-                file.partition = left.partition
+            if self._goes_on(file, left):
                 return file
             file.close()
         return None
+
+    def _goes_on(self, file: OpenFile, left: _Left) -> bool:
+        """Whether this is the file that was left, which is then at the place where reading stopped."""
+        inode, number = _parts(left.partition)
+        if file.inode != inode or self._past.get(inode, 0) > number or not file.go_on(left.next, left.head):
+            return False
+        file.partition = left.partition
+        return True
 
     def _places(self, inode: str) -> Iterator[Path]:
         """Where the inode lies."""
