@@ -80,7 +80,7 @@ class Machine:
             self._start(event, value, None, memo, runs, done)
             if before and len(runs) > before and order(runs[before - 1].first) > order(event):
                 runs.sort(key=_begun)  # the clock went back
-        partials.runs = tuple(runs)  # which is smaller
+        partials.runs = tuple(runs) if runs else ()  # which is smaller than a list
         if len(runs) > self.most:
             partials.runs, partials.withheld, partials.stopped = (), (), True
             raise TooManyPartialMatches
