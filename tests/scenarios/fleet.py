@@ -26,6 +26,8 @@ source = "gps"
 def handle(event, ctx):
     emit("out", [event["ts"], ctx.generation])
 """
+_RACKS = "racks.py"
+"""Not about vehicles: it makes a table of rules when it starts, whose discovery is a generation."""
 _DEMO = 'type = "demo"\nrate = 20'
 _DATABASE = 'url = "sqlite:///fleet.db"'
 
@@ -39,7 +41,7 @@ class Fleet(Project):
     def __init__(self, folder: Path, *, database: str = _DATABASE, replaced: Mapping[str, str] | None = None) -> None:
         super().__init__(folder)
         shutil.copytree(
-            ROOT / "scripts", self.scripts, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__")
+            ROOT / "scripts", self.scripts, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", _RACKS)
         )
         self.save("witness.py", _WITNESS)
         self.config.write_text(
