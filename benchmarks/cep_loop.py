@@ -19,10 +19,14 @@ from trimtab.cep.matcher import as_match
 from trimtab.cep.placed import Placed, place
 from trimtab.cep.rule import read_rule
 from trimtab.cep.stream import Incoming, KeyedStream, Result
+from trimtab.engine.batch import Batch, Events, SourceSpec
+from trimtab.engine.rule_streams import StreamId, feed
 
 BATCH = 56_000
 """Bytes; about 512 events."""
 END = 1 << 60
+SOURCE = SourceSpec(key="rack", timestamp="ts")
+STREAM = StreamId("racks", None, event_time=True)
 
 
 def place_rules(rules: int, threshold: int) -> list[Placed]:
@@ -44,11 +48,11 @@ class Loop:
 
     def __init__(self, rules: int, threshold: int) -> None:
         self.stream = KeyedStream(event_time=True)
+        self._bytes = 0
         for placed in place_rules(rules, threshold):
             self.stream.add(placed)
         self.events = self.matches = 0
         self._encode = msgspec.json.Encoder().encode
-        self._decode_lines = msgspec.json.Decoder().decode_lines
         self._highest = 0
 
     def run(self, events: Path, matches: Path) -> None:
@@ -59,14 +63,16 @@ class Loop:
             self._write(self.stream.advance(END), sink)
 
     def _take(self, batch: bytes) -> list[Result]:
-        values = self._decode_lines(batch)
-        times = [value["ts"] for value in values]
-        keys = [value["rack"] for value in values]
+        count = batch.count(b"\n") + 1
+        record = Batch(id=1, generation=1, source="racks", data=batch, count=count, arrival=0, start=self._bytes)
+        self._bytes += len(batch) + 1
+        fields = self.stream.fields
+        events = Events(record, SOURCE, decoded=fields is None, fields=fields or frozenset())
         late: list[Incoming] = []
-        self.stream.feed_batch(times, keys, values, range(self.events, self.events + len(values)), late)
+        feed(self.stream, events, STREAM, late)
         assert not late
-        self.events += len(values)
-        self._highest = max(self._highest, *times)
+        self.events += count
+        self._highest = max(self._highest, events.max_timestamp or 0)
         return self.stream.advance(self._highest - LATENESS - 1)
 
     def _write(self, results: list[Result], sink: BinaryIO) -> None:

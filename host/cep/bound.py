@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from trimtab.cep.bindings import Key
 from trimtab.cep.lookups import Index
@@ -30,6 +31,11 @@ class RuleIndex:
             if self._bound[key].empty:
                 del self._bound[key]
 
+    @property
+    def fields(self) -> frozenset[str] | None:
+        """The fields that tell which rules events may begin a match of; None: whole events are looked at."""
+        return self._index.fields
+
     def find_all(self, columns: Columns) -> dict[int, list[Placed]]:
         """Return the rules that events may begin a match of, by the index of the event."""
         found, bound = self._index.find_all(columns.values), self._bound
@@ -38,6 +44,11 @@ class RuleIndex:
             if more:
                 found[i] = found[i] + more if i in found else more
         return found
+
+    def find(self, key: Key, value: Any) -> list[Placed]:
+        """Return the rules that an event may begin a match of."""
+        bound = self._bound.get(key)
+        return self._index.find(value) if bound is None else self._index.find(value) + bound.find(value)
 
     def _indexes(self, placed: Placed) -> Iterator[Index[Placed]]:
         if placed.keys is None:

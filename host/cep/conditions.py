@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 
 from trimtab.cep.errors import refused
 from trimtab.cep.pattern import Condition, Expr, FunctionCall, Native, Partial
-from trimtab.cep.runs import Run, Taken, by_stage, taken
+from trimtab.cep.runs import Run, by_stage, taken
 from trimtab.expressions import Expression, ExpressionError
 from trimtab.expressions.parser import parse
 from trimtab.expressions.resolve import resolve
@@ -55,12 +55,12 @@ class Asked:
     @property
     def errors(self) -> int:
         """How many events it could not work with so far."""
-        return self._failed if self._expression is None or self.iterative else self._expression.errors
+        return self._failed if self._expression is None else self._expression.errors
 
     @property
     def last_error(self) -> str | None:
         """Why it could not work with the last of them."""
-        return self._last or (None if self._expression is None else self._expression.last_error)
+        return self._last if self._expression is None else self._expression.last_error
 
     @property
     def text(self) -> str:
@@ -100,16 +100,16 @@ class Conditions:
             known = self._known.get(key := repr(tree))
             if known is not None:
                 return known
-            expression = Expression(source, tree, now=self._now)
+            iterative = any(isinstance(node, Field) and isinstance(node.path[0], Held) for node, _depth in walk(tree))
+            expression = Expression(source, tree, now=self._now, held=_HELD if iterative else None)
         except ExpressionError as error:
             wanted = "a GROOVY condition within the expression language" if groovy else "an expression"
             raise refused(path, wanted, f"{source!r}: {error}") from error
         except RecursionError:
             raise refused(path, "parameters that are nested less deeply", "more levels than can be read") from None
-        iterative = any(isinstance(node, Field) and isinstance(node.path[0], Held) for node, _depth in walk(tree))
         asked = Asked(next(self._numbers), iterative=iterative, expression=expression)
         asked.test = expression.test
-        asked.ask = _ask_of_run(asked, expression) if iterative else _ask_once(asked.number, expression.test)
+        asked.ask = expression.test if iterative else _ask_once(asked.number, expression.test)
         self._known[key] = asked
         return asked
 
@@ -150,56 +150,27 @@ def _ask_once(number: int, test: Callable[[Any], bool]) -> Callable[[Any, Any], 
     return ask
 
 
-def _ask_of_run(asked: Asked, expression: Expression) -> Callable[[Any, Any], bool]:
-    """Return what asks an expression: of a dictionary with just what it reads, which costs the least."""
-    test = expression.test
-    begins = {node.path[0]: None for node, _depth in walk(expression.tree) if isinstance(node, Field)}
-    names = [name for name in begins if not isinstance(name, Held)]
-    helds = [(tuple(name), _HELD[name.which], name.stage) for name in begins if isinstance(name, Held)]
-    errors = 0
-
-    def ask(value: Any, run: Run | None) -> bool:
-        nonlocal errors
-        read: dict[Any, Any] = {}
-        try:
-            for name in names:
-                read[name] = value[name]
-        except (KeyError, TypeError):
-            return False
-        path = None if run is None else run.path
-        for place, find, stage in helds:
-            held = find(path, stage)
-            if held is _NOTHING:
-                return False
-            read[place] = held
-        if test(read):
-            return True
-        if expression.errors > errors:
-            errors = expression.errors
-            asked.failed(value, expression.last_error)
-        return False
-
-    return ask
-
-
-def _last(path: Taken | None, stage: str) -> Any:
+def _last(run: Run | None, stage: str) -> Any:
+    path = None if run is None else run.path
     while path is not None:
         if path.stage == stage:
             return path.event.value
         path = path.previous
-    return _NOTHING
+    raise KeyError(stage)
 
 
-def _all(path: Taken | None, stage: str) -> list[Any]:
-    return [each.event.value for each in taken(path) if each.stage == stage][::-1]
+def _all(run: Run | None, stage: str) -> list[Any]:
+    return [each.event.value for each in taken(None if run is None else run.path) if each.stage == stage][::-1]
 
 
-def _first(path: Taken | None, stage: str) -> Any:
-    events = _all(path, stage)
-    return events[0] if events else _NOTHING
+def _first(run: Run | None, stage: str) -> Any:
+    events = _all(run, stage)
+    if not events:
+        raise KeyError(stage)
+    return events[0]
 
 
-_HELD: dict[str, Callable[[Taken | None, str], Any]] = {"first": _first, "last": _last, "all": _all}
+_HELD: dict[str, Callable[[Any, str], Any]] = {"first": _first, "last": _last, "all": _all}
 
 
 class PartialEvents(dict[str, list[Any]]):

@@ -18,7 +18,7 @@ from trimtab.cep.rule import Rule
 from trimtab.cep.sample import stream_of
 from trimtab.cep.steps import Furthest, Moment, StageCount, Step, Summary
 from trimtab.cep.stream import Incoming
-from trimtab.engine.batch import LATEST
+from trimtab.values import LATEST
 
 
 class Explanation:

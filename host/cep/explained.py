@@ -38,13 +38,13 @@ class ExplainedMachine(Machine):
         moments, self._moments = self._moments, []
         return moments
 
-    def take(self, partials: Partials, event: Event, memo: Memo, *, begins: bool) -> list[Found]:
+    def take(self, partials: Partials, event: Event, memo: Memo, begins: bool) -> Sequence[Found]:
         """See :class:`Machine`."""
         known = self._known_of(partials, self._key_of(event.position))
         before, withheld = grouped(partials.runs), list(partials.withheld)
         steps: list[Step] = []
         try:
-            found = super().take(partials, event, memo, begins=begins)
+            found = super().take(partials, event, memo, begins)
         except TooManyPartialMatches:
             steps.append(Step("stopped"))
             raise

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Callable, Sequence
-from math import inf, nan
+from math import inf
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from trimtab.cep.index import Need, Path
+from trimtab.values import Values
 
 R = TypeVar("R")
 
@@ -65,14 +67,32 @@ class Index(Generic[R]):
                 found = found + hits
         return found
 
-    def find_all(self, events: Sequence[Any]) -> dict[int, list[R]]:
+    def find_at(self, events: Values, i: int) -> list[R]:
+        """Return the rules for one of several events."""
+        return self.find(events[i]) if self._fields else self._always
+
+    def beyond(self, number: float) -> list[R]:
+        """Return the rules for an event that has passed the gate; ``number``: what it has in the gate's field."""
+        [field] = self._fields.values()
+        return field.beyond(number)
+
+    @property
+    def fields(self) -> frozenset[str] | None:
+        """The fields that :meth:`find_all` reads of every event; None: it looks at whole events."""
+        several = [field.fields for field in self._fields.values()]
+        if self._always or None in several:
+            return None
+        names = frozenset(name for names in several for name in names or ())
+        return names if all(map(str.isidentifier, names)) else None
+
+    def find_all(self, events: Values) -> dict[int, list[R]]:
         """Return the rules for each of several events, by its index; those that find none are left out."""
         try:
             return self._find_all(events)
         except (AttributeError, TypeError):  # some event is no object, or has something unusual in a field
-            return {index: found for index, event in enumerate(events) if (found := self.find(event))}
+            return {i: found for i in range(len(events)) if (found := self.find(events[i]))}
 
-    def _find_all(self, events: Sequence[Any]) -> dict[int, list[R]]:
+    def _find_all(self, events: Values) -> dict[int, list[R]]:
         found = dict.fromkeys(range(len(events)), self._always) if self._always else {}
         for field in self._fields.values():
             for index, hits in field.find_all(events):
@@ -81,32 +101,36 @@ class Index(Generic[R]):
 
 
 class _Gate(NamedTuple):
-    """The values that a field may have; an event without it has the default."""
+    """The numbers that a field may have."""
 
     field: str | None
     least: float
     most: float
-    default: float
 
 
-_OPEN = _Gate(None, -inf, inf, 0)
+_OPEN = _Gate(None, -inf, inf)
 
 
 class _Bucket(Generic[R]):
     """Rules whose first events need the same value of a field, by what else they need: as the index, with its gate."""
 
-    __slots__ = ("default", "field", "index", "least", "most")
+    __slots__ = ("field", "index", "least", "most")
 
     def __init__(self) -> None:
         self.index: Index[R] = Index()
+        self.field, self.least, self.most = _OPEN
 
     def add(self, rule: R, need: Need | None) -> None:
         self.index.add(rule, None if need is None else (need,))
-        self.field, self.least, self.most, self.default = self.index.gate
+        self.field, self.least, self.most = self.index.gate
 
     def remove(self, rule: R, need: Need | None) -> None:
         self.index.remove(rule, None if need is None else (need,))
-        self.field, self.least, self.most, self.default = self.index.gate
+        self.field, self.least, self.most = self.index.gate
+
+    def find(self, number: float, events: Values, i: int) -> list[R]:
+        """Return the rules for an event that has passed the gate; ``number``: what it has in the gate's field."""
+        return self.index.find_at(events, i) if self.field is None else self.index.beyond(number)
 
 
 class _Bounds(Generic[R]):
@@ -132,12 +156,14 @@ class _Bounds(Generic[R]):
 class _FieldIndex(Generic[R]):
     """Rules whose first events need something of one field."""
 
-    __slots__ = ("_above", "_below", "_equal", "_name", "_read")
+    __slots__ = ("_above", "_below", "_equal", "_gates", "_name", "_read")
 
     def __init__(self, path: Path) -> None:
         self._name = path[0] if len(path) == 1 else None
         self._read = _reader(path)
         self._equal: dict[Any, _Bucket[R]] = {}
+        self._gates: Counter[str | None] = Counter()
+        """By the fields of the gates, in how many buckets."""
         self._above: _Bounds[R] = _Bounds()
         self._below: _Bounds[R] = _Bounds()
 
@@ -150,7 +176,12 @@ class _FieldIndex(Generic[R]):
         least, most = self._reached
         if self._equal or self._name is None or (least < inf and most > -inf):
             return _OPEN
-        return _Gate(self._name, -inf, most, nan) if least == inf else _Gate(self._name, least, inf, nan)
+        return _Gate(self._name, -inf, most) if least == inf else _Gate(self._name, least, inf)
+
+    @property
+    def fields(self) -> list[str] | None:
+        """The fields that :meth:`find_all` reads of every event; None: it looks at whole events."""
+        return None if self._name is None else [self._name, *(name for name in self._gates if name is not None)]
 
     @property
     def _reached(self) -> tuple[float, float]:
@@ -163,7 +194,10 @@ class _FieldIndex(Generic[R]):
             bucket = self._equal.get(need.value)
             if bucket is None:
                 bucket = self._equal[need.value] = _Bucket()
+            else:
+                self._forget_gate(bucket)
             bucket.add(rule, need.also)
+            self._gates[bucket.field] += 1
         else:
             self._bounds(need).add(need.value, rule)
 
@@ -172,9 +206,17 @@ class _FieldIndex(Generic[R]):
             self._bounds(need).remove(need.value, rule)
             return
         bucket = self._equal[need.value]
+        self._forget_gate(bucket)
         bucket.remove(rule, need.also)
         if bucket.index.empty:
             del self._equal[need.value]
+        else:
+            self._gates[bucket.field] += 1
+
+    def _forget_gate(self, bucket: _Bucket[R]) -> None:
+        self._gates[bucket.field] -= 1
+        if not self._gates[bucket.field]:
+            del self._gates[bucket.field]
 
     def _bounds(self, need: Need) -> _Bounds[R]:
         return self._above if need.side == "above" else self._below
@@ -183,7 +225,7 @@ class _FieldIndex(Generic[R]):
         value = self._read(event)
         kind = type(value)
         if kind is int or kind is float:
-            return self._equal_to(value, event) + self._beyond(value)
+            return self._equal_to(value, event) + self.beyond(value)
         if value is None:  # nil comes before every number
             return self._below.rules
         beyond = self._above.rules + self._below.rules  # they cannot work with it, and are to say so
@@ -193,40 +235,38 @@ class _FieldIndex(Generic[R]):
         bucket = self._equal.get(value)
         return [] if bucket is None else bucket.index.find(event)
 
-    def _beyond(self, value: float) -> list[R]:
+    def beyond(self, value: float) -> list[R]:
         """Return the rules whose bound a number has passed."""
         above, below = self._above, self._below
-        found = above.rules[: bisect_right(above.numbers, value)]
+        passed = bisect_right(above.numbers, value)
+        found = above.rules if passed == len(above.rules) else above.rules[:passed]
         return found + below.rules[bisect_left(below.numbers, value) :] if below.rules else found
 
-    def find_all(self, events: Sequence[Any]) -> list[tuple[int, list[R]]]:
+    def find_all(self, events: Values) -> list[tuple[int, list[R]]]:
         """Return the rules that events find, with their indexes. Raises ``TypeError`` for unusual values."""
         name = self._name
         if name is None:
-            return [(i, rules) for i, event in enumerate(events) if (rules := self.find(event))]
-        found = self._all_equal(name, events) if self._equal else []
+            return [(i, rules) for i in range(len(events)) if (rules := self.find(events[i]))]
+        column = events.column(name)
+        found = self._all_equal(column, events) if self._equal else []
         least, most = self._reached
         if most > -inf:
-            beyond = [
-                (i, value)
-                for i, event in enumerate(events)
-                if (value := event.get(name, nan)) <= most or value >= least
-            ]
+            beyond = [(i, value) for i, value in enumerate(column) if value <= most or value >= least]
         elif least < inf:
-            beyond = [(i, value) for i, event in enumerate(events) if (value := event.get(name, nan)) >= least]
+            beyond = [(i, value) for i, value in enumerate(column) if value >= least]
         else:
             return found
-        return found + [(i, self._beyond(value)) for i, value in beyond]
+        return found + [(i, self.beyond(value)) for i, value in beyond]
 
-    def _all_equal(self, name: str, events: Sequence[Any]) -> list[tuple[int, list[R]]]:
+    def _all_equal(self, column: Sequence[Any], events: Values) -> list[tuple[int, list[R]]]:
         get = self._equal.get
+        gates = {field: bytes(len(events)) if field is None else events.column(field) for field in self._gates}
         hits = [
-            (i, event, bucket.index)
-            for i, event in enumerate(events)
-            if (bucket := get(event.get(name))) is not None
-            and bucket.least <= event.get(bucket.field, bucket.default) <= bucket.most
+            (i, bucket)
+            for i, value in enumerate(column)
+            if (bucket := get(value)) is not None and bucket.least <= gates[bucket.field][i] <= bucket.most
         ]
-        return [(i, rules) for i, event, index in hits if (rules := index.find(event))]
+        return [(i, rules) for i, bucket in hits if (rules := bucket.find(gates[bucket.field][i], events, i))]
 
 
 def _reader(path: Path) -> Callable[[Any], Any]:

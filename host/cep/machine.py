@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import msgspec
@@ -63,7 +63,7 @@ class Machine:
         self._windows = [state.window or 0 for state in automaton.states]
         self._pending = [state.kind == "pending" for state in automaton.states]
 
-    def take(self, partials: Partials, event: Event, memo: Memo, *, begins: bool) -> list[Found]:
+    def take(self, partials: Partials, event: Event, memo: Memo, begins: bool) -> Sequence[Found]:
         """Hand an event to the partial matches of its key; ``begins``: it may begin one.
 
         Raises :class:`TooManyPartialMatches`.
@@ -80,11 +80,14 @@ class Machine:
             self._start(event, value, None, memo, runs, done)
             if before and len(runs) > before and order(runs[before - 1].first) > order(event):
                 runs.sort(key=_begun)  # the clock went back
-        partials.runs = tuple(runs) if runs else ()  # which is smaller than a list
-        if len(runs) > self.most:
+        if not runs:
+            partials.runs = ()
+        elif len(runs) <= self.most:
+            partials.runs = tuple(runs)  # which is smaller than a list
+        else:
             partials.runs, partials.withheld, partials.stopped = (), (), True
             raise TooManyPartialMatches
-        return self._complete(partials, done, event.time) if done or partials.withheld else []
+        return self._complete(partials, done, event.time) if done or partials.withheld else ()
 
     def due(self, partials: Partials) -> int | None:
         """Return when the clock next ends a partial match, ms; None: it ends none."""

@@ -17,7 +17,7 @@ from trimtab.cep.rule import read_rule
 from trimtab.cep.runs import by_stage
 from trimtab.cep.snapshot import StoredPartials, load, store
 from trimtab.cep.stream import Incoming, KeyedStream, Result
-from trimtab.engine.batch import read_path
+from trimtab.values import read_path
 
 RuleLike: TypeAlias = Mapping[str, Any] | str | bytes | Pattern | PatternBuilder
 """A rule's document or its pattern alone: decoded JSON, its text, or a pattern that was built."""
@@ -111,9 +111,10 @@ class Matcher:
             value = self._now()
         self._position += 1
         key = None if self._read_key is None else as_key(self._read_key(event))
-        late: list[Incoming] = []
-        results = self._stream.feed([Incoming(value, position, key, event)], late)
-        self.late += len(late)
+        results = self._stream.feed_one(value, key, event, position)
+        if results is None:
+            self.late += 1
+            return []
         return [as_match(result) for result in results]
 
     def advance(self, watermark_ms: int) -> list[Match]:

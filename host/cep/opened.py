@@ -19,7 +19,6 @@ class Opened(Mapping[Key, Mapping[Placed, Partials]]):
     def __init__(self) -> None:
         self.by_key: dict[Key, States] = {}
         """Only to look at."""
-        self._keys: dict[Placed, dict[Key, None]] = {}
 
     def __getitem__(self, key: Key) -> Mapping[Placed, Partials]:
         states = self.by_key[key]
@@ -40,32 +39,22 @@ class Opened(Mapping[Key, Mapping[Placed, Partials]]):
 
     def keys_of(self, placed: Placed) -> list[Key]:
         """Return the keys for which a rule has partial matches."""
-        return list(self._keys.get(placed, ()))
+        return list(placed.open_keys)
 
-    def add(self, partials: Partials) -> None:
+    def add(self, placed: Placed, key: Key, partials: Partials) -> None:
         """Take note of the partial matches of a rule for a key; it has none there yet."""
-        key, placed = partials.key, partials.placed
-        states = self.by_key.get(key)
-        if states is None:
-            self.by_key[key] = partials
-        elif isinstance(states, dict):
+        states = self.by_key.setdefault(key, partials)
+        if isinstance(states, dict):
             states[placed] = partials
-        else:
+        elif states is not partials:
             self.by_key[key] = {states.placed: states, placed: partials}
-        keys = self._keys.get(placed)
-        if keys is None:
-            keys = self._keys[placed] = {}
-        keys[key] = None
+        placed.open_keys[key] = None
 
-    def remove(self, partials: Partials) -> None:
-        """Forget partial matches."""
-        key, placed = partials.key, partials.placed
+    def remove(self, placed: Placed, key: Key) -> None:
+        """Forget the partial matches of a rule for a key."""
         states = self.by_key[key]
         if isinstance(states, dict) and len(states) > 1:
             del states[placed]
         else:
             del self.by_key[key]
-        keys = self._keys[placed]
-        del keys[key]
-        if not keys:
-            del self._keys[placed]
+        del placed.open_keys[key]

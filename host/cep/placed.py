@@ -31,6 +31,8 @@ class Placed:
     """Nanoseconds that some events took, since the runner has looked last."""
     told: tuple[int, ...] = ()
     """What the runner has told of these counts last."""
+    open_keys: dict[Key, None] = field(default_factory=dict)
+    """Those for which it has partial matches, in its stream."""
     keys: list[Key] | None = field(init=False)
     """The keys that it is bound to, where these are given exactly."""
     is_bound: Callable[[Key], bool] | None = field(init=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from msgspec.structs import replace
@@ -19,7 +19,7 @@ _SAMPLED = 64
 """One event in so many has its time taken."""
 _NO_STATES: Mapping[Placed, Partials] = {}
 
-Row: TypeAlias = tuple[int, int, Key, Any, int, list[Placed]]
+Concerned: TypeAlias = tuple[int, int, Key, Any, int, list[Placed]]
 """An event that concerns somebody: time, number, key, value, position, rules that it may begin a match of."""
 
 
@@ -66,82 +66,76 @@ class Progress:
         """Give a rule these partial matches for a key, in the place of those that it has."""
         before = self.open.find(placed, key)
         if before is not None:
-            self.open.remove(before)
+            self.open.remove(placed, key)
         if not partials.idle:
             own = replace(partials, placed=placed, key=key, alarm=None)  # alarms of the other one may still be set
-            self.open.add(own)
+            self.open.add(placed, key, own)
             for due in own.deadlines:
                 self._alarms.ring_at(due, own)
             self._watch(own)
 
-    def take(self, rows: Iterable[Row], results: list[Result]) -> None:
+    def take(self, events: Iterable[Concerned], results: list[Result]) -> None:
         """Take events in their order, each after what the clock ends before it."""
-        is_open, alarms, now = self.open.by_key, self._alarms.heap, 0
-        for time, number, key, value, position, beginning in rows:
-            if not beginning and key not in is_open:
+        by_key, alarms, now = self.open.by_key, self._alarms.heap, 0
+        for time, number, key, value, position, beginning in events:
+            if not beginning and key not in by_key:
                 continue
             if time != now and self._handed:
                 self._look_again(now, results)
             now = time
             if alarms and alarms[0][0] <= time:
                 self.ring(time, results)
-            self._take(key, Event(value, time, number, position), beginning, results)
+            states, event = by_key.get(key), Event(value, time, number, position)
+            if states is None and len(beginning) == 1 and beginning[0].is_bound is None:
+                self._hand(Partials(placed=beginning[0], key=key), True, event, {}, True, results)
+            elif type(states) is Partials and not beginning:
+                self._hand(states, False, event, {}, False, results)
+            else:
+                self._hand_to_all(key, event, beginning, results)
         if self._handed:
             self._look_again(now, results)
 
-    def _take(self, key: Key, event: Event, beginning: list[Placed], results: list[Result]) -> None:
-        states = self.open.by_key.get(key)
-        memo: Memo = {}
-        if not beginning and isinstance(states, Partials):
-            self._hand(states.placed, key, states, event, memo, False, results)
-        elif states is None and len(beginning) == 1:
-            (placed,) = beginning
-            if placed.is_bound is None or placed.is_bound(key):
-                self._hand(placed, key, None, event, memo, True, results)
-        else:
-            begins = {placed for placed in beginning if placed.is_bound is None or placed.is_bound(key)}
-            known = self.open.get(key, _NO_STATES)
-            for placed in sorted(begins.union(known), key=_by_order):
-                self._hand(placed, key, known.get(placed), event, memo, placed in begins, results)
+    def _hand_to_all(self, key: Key, event: Event, beginning: list[Placed], results: list[Result]) -> None:
+        begins = {placed for placed in beginning if placed.is_bound is None or placed.is_bound(key)}
+        known, memo = self.open.get(key, _NO_STATES), Memo()
+        for placed in sorted(begins.union(known), key=_by_order):
+            partials = known.get(placed) or Partials(placed=placed, key=key)
+            self._hand(partials, placed not in known, event, memo, placed in begins, results)
 
     def _hand(  # noqa: C901 - the path of every event that concerns a rule
-        self,
-        placed: Placed,
-        key: Key,
-        known: Partials | None,
-        event: Event,
-        memo: Memo,
-        begins: bool,
-        results: list[Result],
+        self, partials: Partials, is_new: bool, event: Event, memo: Memo, begins: bool, results: list[Result]
     ) -> None:
-        """Hand an event to the partial matches of one rule; ``known``: those that there are."""
-        partials = Partials(placed=placed, key=key) if known is None else known
+        """Hand an event to the partial matches of one rule."""
         if partials.stopped:
             return
-        machine, before, withheld = placed.machine, partials.runs, partials.withheld
+        placed, before, withheld = partials.placed, partials.runs, partials.withheld
+        machine = placed.machine
         if machine.waits_between:
             self._let_time_come(partials, event.time, results)
-        timer = None if event.number % _SAMPLED else self.timer
+        timer = self.timer if self.timer is not None and not event.number % _SAMPLED else None
         started = 0 if timer is None else timer()
         try:
-            found = machine.take(partials, event, memo, begins=begins)
+            found = machine.take(partials, event, memo, begins)
         except TooManyPartialMatches:
             placed.overflows += 1
-            self.stopped.append((placed, key))
-            found = []
+            self.stopped.append((placed, partials.key))
+            found = ()
         if timer is not None:
             placed.samples.append(timer() - started)
-        if self.changed is not None and (before != partials.runs or withheld != partials.withheld or partials.stopped):
-            self.changed[(placed, key)] = None
+        runs = partials.runs
+        if self.changed is not None and (before != runs or withheld != partials.withheld or partials.stopped):
+            self.changed[(placed, partials.key)] = None
         if found:
-            self._note(placed, key, found, results)
-        if partials.runs or partials.withheld or partials.stopped or partials.deadlines:
-            if known is None:
-                self.open.add(partials)
-            if machine.window and (partials.alarm is None or machine.waits_between):
+            self._note(placed, partials.key, found, results)
+        if runs or partials.withheld or partials.stopped or partials.deadlines:
+            if is_new:
+                self.open.add(placed, partials.key, partials)
+            if machine.waits_between:
                 self._set_alarms(partials, event)
-        elif known is not None:
-            self.open.remove(partials)
+            elif runs and machine.window and partials.alarm is None:
+                self._alarms.set(partials, runs[0].first.time + machine.window, machine.window)
+        elif not is_new:
+            self.open.remove(placed, partials.key)
 
     def _let_time_come(self, partials: Partials, time: int, results: list[Result]) -> None:
         """End what is out of time before an event is taken, once for each time."""
@@ -151,7 +145,7 @@ class Progress:
             if self.event_time:
                 self._handed[(key, placed)] = None
 
-    def _note(self, placed: Placed, key: Key, found: list[Found], results: list[Result]) -> None:
+    def _note(self, placed: Placed, key: Key, found: Sequence[Found], results: list[Result]) -> None:
         for each in found:
             if each.kind == "match":
                 placed.matches += 1
@@ -171,8 +165,9 @@ class Progress:
             self._ring_one(placed, key, time, results)
 
     def _set_alarms(self, partials: Partials, event: Event) -> None:
+        """Set the alarms of a rule with windows between events."""
         machine, runs = partials.placed.machine, partials.runs
-        if machine.waits_between and runs and runs[-1].first is event:
+        if machine.window and runs and runs[-1].first is event:
             due = event.time + machine.window
             partials.deadlines = (*partials.deadlines, due)
             self._alarms.ring_at(due, partials)
@@ -206,7 +201,7 @@ class Progress:
         if self.changed is not None and (before != partials.runs or deadlines != partials.deadlines):
             self.changed[(placed, key)] = None
         if partials.idle:
-            self.open.remove(partials)
+            self.open.remove(placed, key)
         else:
             self._watch(partials)
 

@@ -11,7 +11,7 @@ from trimtab.cep.bindings import as_key
 from trimtab.cep.matcher import as_match
 from trimtab.cep.placed import Placed
 from trimtab.cep.stream import Incoming, KeyedStream, Result
-from trimtab.engine.batch import INVALID, LATEST
+from trimtab.values import INVALID, LATEST, read_path
 
 _decode = msgspec.json.Decoder().decode
 _decode_lines = msgspec.json.Decoder().decode_lines
@@ -34,9 +34,9 @@ class EventReader:
     def __init__(self, timestamp: str, key: str | None, *, event_time: bool, now: Callable[[], int]) -> None:
         self.bad: list[BadLine] = []
         self.count = 0
-        self._read_time, self._path = _getter(timestamp), timestamp
+        self._read_time, self._path = read_path(timestamp), timestamp
         self.keyed = key is not None
-        self._read_key = None if key is None else _getter(key)
+        self._read_key = None if key is None else read_path(key)
         self._event_time, self._now = event_time, now
         self._lines = 0
 
@@ -85,14 +85,6 @@ class EventReader:
         got = msgspec.json.encode(time).decode()[:60] if time is not None else "none"
         self.bad.append(BadLine(line, f"expected a time in ms in the field {self._path}, got {got}"))
         return None
-
-
-def _getter(path: str) -> Callable[[Any], Any]:
-    if "." not in path:
-        return lambda event: event.get(path) if type(event) is dict else None
-    from trimtab.engine.batch import read_path
-
-    return read_path(path)
 
 
 def find(stream: KeyedStream, batches: Iterable[Sequence[Incoming]]) -> Iterator[Result]:

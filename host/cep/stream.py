@@ -6,11 +6,12 @@ from collections.abc import Iterable, Sequence
 from itertools import count
 from typing import Any
 
-from trimtab.cep.bindings import as_key
+from trimtab.cep.bindings import Key, as_key
 from trimtab.cep.bound import RuleIndex
 from trimtab.cep.placed import Placed
-from trimtab.cep.progress import Progress, Result, Row
-from trimtab.cep.waiting import Columns, Due, Incoming, Waiting
+from trimtab.cep.progress import Concerned, Progress, Result
+from trimtab.cep.waiting import Columns, Incoming, Row, Waiting
+from trimtab.values import Decoded, Lines
 
 __all__ = ["Incoming", "KeyedStream", "Result"]
 
@@ -30,22 +31,11 @@ class KeyedStream(Progress):
         super().__init__(event_time=event_time)
         self.clock: int | None = None
         """The watermark, or when the last event arrived; ms."""
-        self._waiting = Waiting()
+        self.waiting = Waiting()
+        """Events that the watermark has not reached, in the order in which they came."""
         self._rules = RuleIndex()
         self._next_number = 0
         self._orders = count()
-
-    @property
-    def waiting(self) -> Waiting:
-        """Events that the watermark has not reached, in the order in which they came."""
-        return self._waiting
-
-    @waiting.setter
-    def waiting(self, events: Sequence[Incoming]) -> None:
-        self._waiting = Waiting()
-        if events:
-            columns = self._columns(events)
-            self._waiting.add(columns, min(columns.times))
 
     def next_number(self) -> int:
         """Return the place of an event that is taken now in the order of all."""
@@ -57,6 +47,11 @@ class KeyedStream(Progress):
         return first
 
     # --- rules ---
+
+    @property
+    def fields(self) -> frozenset[str] | None:
+        """The fields that tell which events may begin a match; None: whole events are looked at."""
+        return self._rules.fields
 
     def add(self, placed: Placed) -> None:
         """Have a rule look at events from now on."""
@@ -77,18 +72,28 @@ class KeyedStream(Progress):
         events = list(events)
         return self._feed(self._columns(events), late) if events else []
 
+    def feed_one(self, time: int, key: Key, value: Any, position: int) -> list[Result] | None:
+        """Take an event as :meth:`feed` does. Returns None for one that the watermark has passed: it is dropped."""
+        row = (time, self._reserve(1), key, value, position)
+        if not self.event_time:
+            return self._now([self._concerned(row)], time)
+        if self.clock is not None and time <= self.clock:
+            return None
+        self.waiting.add_one(row)
+        return []
+
     def feed_batch(
         self,
         times: Sequence[int],
         keys: Sequence[Any],
-        values: Sequence[Any],
+        values: Sequence[Any] | Lines,
         positions: Sequence[int],
         late: list[Incoming],
     ) -> list[Result]:
         """Take events as :meth:`feed` does, given by their parts, which costs less.
 
-        ``keys``: JSON values, not yet as :func:`as_key` returns them. Events wait in these sequences and matches hold
-        the values, so that nobody may change them.
+        ``keys``: JSON values, not yet as :func:`as_key` returns them. ``values``: of lines, :attr:`fields` were read.
+        Events wait in these sequences and matches hold the values, so that nobody may change them.
         """
         if not times:
             return []
@@ -96,12 +101,13 @@ class KeyedStream(Progress):
             keys = list(map(as_key, keys))
         first = self._reserve(len(times))
         numbers = range(first, first + len(times))
-        return self._feed(Columns(times, numbers, keys, values, positions), late)
+        held = values if isinstance(values, Lines) else Decoded(values)
+        return self._feed(Columns(times, numbers, keys, held, positions), late)
 
     def _columns(self, events: Sequence[Incoming]) -> Columns:
         times, positions, keys, values = zip(*events, strict=True)
         first = self._reserve(len(events))
-        return Columns(times, range(first, first + len(events)), keys, values, positions)
+        return Columns(times, range(first, first + len(events)), keys, Decoded(values), positions)
 
     def _feed(self, columns: Columns, late: list[Incoming]) -> list[Result]:
         if not self.event_time:
@@ -112,7 +118,7 @@ class KeyedStream(Progress):
             if not columns.times:
                 return []
             first = min(columns.times)
-        self._waiting.add(columns, first)
+        self.waiting.add(columns, first)
         return []
 
     def advance(self, time: int) -> list[Result]:
@@ -121,45 +127,59 @@ class KeyedStream(Progress):
             return []
         self.clock = time if self.clock is None else max(time, self.clock)
         results: list[Result] = []
-        if self._waiting:
-            self.take(sorted(self._concerning(self._waiting.take(time), time)), results)
+        batches, rows = self.waiting.take(time)
+        if batches:
+            self.take(self._concerning(batches, rows, time), results)
+        elif rows:
+            self.take(map(self._concerned, rows), results)
         self.ring(time, results)
         return results
 
     def _arrive(self, columns: Columns) -> list[Result]:
-        times, results = columns.times, list[Result]()
-        if len(times) > 1 and list(times) != sorted(times):  # the clock goes back: then each event sees its own time
-            return [found for i in range(len(times)) for found in self._arrive(columns.part(i, i + 1))]
-        time = times[-1]
+        times = columns.times
+        if list(times) == sorted(times):
+            return self._now(self._concerning([columns], [], times[-1]), times[-1])
+        rows = columns.rows(range(len(times)))  # the clock goes back: then each event sees its own time
+        return [found for row in rows for found in self._now([self._concerned(row)], row[0])]
+
+    def _now(self, concerned: Sequence[Concerned], time: int) -> list[Result]:
+        """Take events at once."""
         self.clock = time if self.clock is None else max(time, self.clock)
-        self.take(self._concerning([columns], time), results)
+        results: list[Result] = []
+        self.take(concerned, results)
         self.ring(time, results)
         return results
 
-    def _concerning(self, due: Due, until: int) -> list[Row]:
-        """Return those of the events up to a time that concern anybody: of most events, nothing more is seen.
+    def _concerned(self, row: Row) -> Concerned:
+        time, number, key, value, position = row
+        return time, number, key, value, position, self._rules.find(key, value)
+
+    def _concerning(self, batches: list[Columns], rows: list[Row], until: int) -> list[Concerned]:
+        """Return those of the events up to a time that concern anybody, in their order: of most, nothing more is seen.
 
         They may begin a match, or there are matches that have begun with their key, or may begin now.
         """
         is_open = self.open.by_key
-        found = [(columns, self._rules.find_all(columns)) for columns in due]
+        found = [(columns, self._rules.find_all(columns)) for columns in batches]
+        concerned = list(map(self._concerned, rows))
         begun = {columns.keys[i] for columns, beginning in found for i in beginning}
+        begun.update(row[2] for row in concerned if row[5])
         if not begun and not is_open:
             return []
-        rows: list[Row] = []
-        for (times, numbers, keys, values, positions), beginning in found:
+        for columns, beginning in found:
+            times, numbers, keys, values, positions = columns
             wanted = [i for i, key in enumerate(keys) if key in begun or key in is_open]
-            rows += [
-                (times[i], numbers[i], keys[i], values[i], positions[i], beginning.get(i, _NOBODY))
-                for i in wanted
-                if times[i] <= until
+            wanted = [i for i in wanted if times[i] <= until]
+            concerned += [
+                (times[i], numbers[i], keys[i], value, positions[i], beginning.get(i, _NOBODY))
+                for i, value in zip(wanted, values.some(wanted), strict=True)
             ]
-        return rows
+        concerned.sort()
+        return concerned
 
 
 def _without_late(columns: Columns, clock: int, late: list[Incoming]) -> Columns:
     """Return the events that the watermark has not passed, and add the others to ``late``."""
-    for time, _number, key, value, position in zip(*columns, strict=True):
-        if time <= clock:
-            late.append(Incoming(time, position, key, value))
-    return columns.rows([i for i, time in enumerate(columns.times) if time > clock])
+    for time, _number, key, value, position in columns.rows([i for i, at in enumerate(columns.times) if at <= clock]):
+        late.append(Incoming(time, position, key, value))
+    return columns.part([i for i, time in enumerate(columns.times) if time > clock])

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
 from trimtab.engine.state import DueTimer
+from trimtab.values import INVALID, LATEST, MISSING, Decoded, Lines, Values, fields_of, read_path
 
 
 class SourceSpec(msgspec.Struct, frozen=True):
@@ -63,10 +63,6 @@ class Batch(msgspec.Struct, tag=True):
         return event_id(self.source, self.partition, position)
 
 
-LATEST = 1 << 53
-"""What lies beyond is no time, in ms: the integers that JavaScript can hold end there."""
-
-
 EventKind = Literal["event", "timer", "match"]
 """What a handler gets: an event of a source, a timer of its own, or what a rule has found."""
 
@@ -75,8 +71,8 @@ class InvalidRecordsError(ValueError):
     """Some record of a batch is not valid JSON."""
 
 
-INVALID = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What decoding raises for bytes that are not JSON, or that nest deeper than Python goes."""
+_Routing: TypeAlias = tuple[list[Any] | None, list[Any] | None, int]
+"""The keys and the event times of events, where their source has such, and how many these are."""
 
 _DECODE_ANY = msgspec.json.Decoder()
 _DECODE_RAW = msgspec.json.Decoder(msgspec.Raw)
@@ -86,12 +82,13 @@ class Events:
     """One batch as the handlers of one lane see it. Indexes count from 0 within the batch.
 
     ``decoded``: some handler or filter wants the events as Python values; else they are only checked.
+    ``fields``: of events that are not, :attr:`values` have columns of these.
     Raises :class:`InvalidRecordsError` when a record is not valid JSON.
     """
 
     kind: EventKind = "event"
 
-    def __init__(self, batch: Batch, spec: SourceSpec, *, decoded: bool) -> None:
+    def __init__(self, batch: Batch, spec: SourceSpec, *, decoded: bool, fields: frozenset[str] = frozenset()) -> None:
         self.batch = batch
         self.source = batch.source
         self.generation = batch.generation
@@ -100,6 +97,7 @@ class Events:
         self._positions: Sequence[int] | None = batch.positions
         self._objects: list[Any] | None = None
         self._handed_out = False
+        self._values: Lines | None = None
         self._parameters: Mapping[str, Any] = {}
         self.has_event_time = spec.timestamp is not None
         self.keys: list[Any] | None = None
@@ -108,7 +106,7 @@ class Events:
         """Event time of each event in ms, or None where the source has no event time: :meth:`timestamp` tells."""
         self.max_timestamp: int | None = None
         """The highest event time of the batch; None without one."""
-        self._load(spec, decoded=decoded)
+        self._load(spec, fields, decoded=decoded)
 
     # --- what engines use ---
 
@@ -125,6 +123,11 @@ class Events:
         if self._objects is None or self._handed_out:
             self._objects, self._handed_out = _DECODE_ANY.decode_lines(self.batch.data), False
         return self._objects
+
+    @property
+    def values(self) -> Values:
+        """The events for rules, which keep some of them and change none."""
+        return Decoded(self.fresh(range(self.count))) if self._values is None else self._values
 
     def fresh(self, selection: Sequence[int]) -> list[Any]:
         """The selected events decoded, for the caller to keep and change."""
@@ -172,58 +175,71 @@ class Events:
 
     def position(self, index: int) -> int:
         """Where the event stood in its partition."""
+        return self.positions[index]
+
+    @property
+    def positions(self) -> Sequence[int]:
+        """Where the events stood in their partition."""
         if self._positions is None:
             self._positions = self.batch.positions_of(self.lines)
-        return self._positions[index]
+        return self._positions
 
     # --- loading ---
 
-    def _load(self, spec: SourceSpec, *, decoded: bool) -> None:
-        data = self.batch.data
+    def _load(self, spec: SourceSpec, wanted: frozenset[str], *, decoded: bool) -> None:
         try:
-            if decoded:
-                rows = self._objects = _DECODE_ANY.decode_lines(data)
-                read_key, read_time = _reader(spec.key), _reader(spec.timestamp)
-            elif _flat(spec.key) and _flat(spec.timestamp):
-                rows, read_key, read_time = self._routing(spec)
-            else:
-                rows, read_key, read_time = (
-                    _DECODE_ANY.decode_lines(data),
-                    _reader(spec.key),
-                    _reader(spec.timestamp),
-                )
+            keys, times, count = self._routing(spec, wanted) if not decoded and _flat(spec) else self._decode(spec)
         except INVALID as error:
             raise InvalidRecordsError(str(error)) from None
         # A line with two values and a blank one must not shift the others: each line is exactly one event.
-        # (rfind takes a third of the time that ``in`` takes here.)
-        if len(rows) != self.count or data.rfind(b"\n\n") >= 0 or data[:1] == b"\n" or data[-1:] == b"\n":
+        if count != self.count or self._has_blank():
             raise InvalidRecordsError("a line does not hold exactly one JSON value")
-        if spec.key is not None:
-            self.keys = [read_key(row) for row in rows]
-        if spec.timestamp is not None:
-            self._take_timestamps([read_time(row) for row in rows])
+        self.keys = keys
+        if times is not None:
+            self._take_timestamps(times)
 
-    def _routing(self, spec: SourceSpec) -> tuple[list[Any], Callable[[Any], Any], Callable[[Any], Any]]:
+    def _has_blank(self) -> bool:
+        data = self.batch.data
+        if self._values is not None:
+            return self._values.has_blank
+        # rfind takes a third of the time that ``in`` takes here.
+        return data.rfind(b"\n\n") >= 0 or data[:1] == b"\n" or data[-1:] == b"\n"
+
+    def _decode(self, spec: SourceSpec) -> _Routing:
+        """Decode the events."""
+        rows = self._objects = _DECODE_ANY.decode_lines(self.batch.data)
+        paths = (spec.key, spec.timestamp)
+        keys, times = (None if path is None else list(map(read_path(path), rows)) for path in paths)
+        return keys, times, len(rows)
+
+    def _routing(self, spec: SourceSpec, wanted: frozenset[str]) -> _Routing:
+        """Read a few fields of the events."""
         data = self.batch.data
         if not data.isascii():
             data.decode()  # the decoders below skip most of the text without looking at its encoding
-        if spec.key is None and spec.timestamp is None:
-            return _DECODE_RAW.decode_lines(data), _nothing, _nothing
-        decoder = _routing_decoder(spec.key or "", spec.timestamp or "")
+        fields = fields_of((spec.key, spec.timestamp), wanted)
+        if fields is None:
+            return None, None, len(_DECODE_RAW.decode_lines(data))
         try:
-            return decoder.decode_lines(data), _routing_key, _routing_time
+            rows = fields.decode_lines(data)
         except msgspec.ValidationError:  # some event is not an object
-            return _DECODE_ANY.decode_lines(data), _reader(spec.key), _reader(spec.timestamp)
+            return self._decode(spec)
+        if wanted and len(rows) == self.count:
+            self._values = Lines.of(data, rows, fields)
+            self._positions = self._positions or self._values.offsets(self.batch.start)
+        keys, times = (None if path is None else fields.column(rows, path) for path in (spec.key, spec.timestamp))
+        if keys is not None and spec.key in wanted:
+            keys = [None if key is MISSING else key for key in keys]
+        return keys, times, len(rows)
 
     def _take_timestamps(self, values: list[Any]) -> None:
-        arrival = self.batch.arrival
-        present = [v for v in values if type(v) is int]
-        if len(present) == len(values) and max(present) < LATEST and min(present) > -LATEST:
-            self.timestamps = values
+        latest = max(values) if {*map(type, values)} == {int} else LATEST
+        if latest < LATEST and min(values) > -LATEST:
+            self.timestamps, self.max_timestamp = values, latest
         else:
-            present = [int(v) for v in values if _is_time(v)]
+            arrival = self.batch.arrival
             self.timestamps = [int(v) if _is_time(v) else arrival for v in values]
-        self.max_timestamp = max(present, default=None)
+            self.max_timestamp = max((int(v) for v in values if _is_time(v)), default=None)
 
 
 def _is_time(value: Any) -> bool:
@@ -267,9 +283,10 @@ def event_id(source: str, partition: str, position: int) -> str:
 def read_keys(data: bytes, count: int, path: str) -> list[Any]:
     """Return the key of each record (one a line); None where there is none, or the record is not valid JSON."""
     try:
-        rows = _routing_decoder(path, "").decode_lines(data) if _flat(path) else []
-        if len(rows) == count:
-            return [row.key for row in rows]
+        fields = fields_of((path,)) if "." not in path else None
+        rows = [] if fields is None else fields.decode_lines(data)
+        if fields is not None and len(rows) == count:
+            return fields.column(rows, path)
     except INVALID:
         pass  # some record is not an object: look at each by itself
     read = read_path(path)
@@ -283,43 +300,5 @@ def _decoded(line: bytes) -> Any:
         return None
 
 
-def read_path(path: str) -> Callable[[Any], Any]:
-    """Return a function that reads a dotted path in an event, and None where it is not there."""
-    parts = path.split(".")
-
-    def read(event: Any) -> Any:
-        for part in parts:
-            if type(event) is not dict:
-                return None
-            event = event.get(part)
-        return event
-
-    return read
-
-
-def _reader(path: str | None) -> Callable[[Any], Any]:
-    return _nothing if path is None else read_path(path)
-
-
-def _nothing(_row: Any) -> Any:
-    return None
-
-
-def _flat(path: str | None) -> bool:
-    return path is None or "." not in path
-
-
-def _routing_key(row: Any) -> Any:
-    return row.key
-
-
-def _routing_time(row: Any) -> Any:
-    return row.timestamp
-
-
-@cache
-def _routing_decoder(key: str, timestamp: str) -> msgspec.json.Decoder[Any]:
-    """A decoder that reads only two fields and skips the rest, which takes half the time of decoding all."""
-    names = {name: field for name, field in (("key", key), ("timestamp", timestamp)) if field}
-    struct = msgspec.defstruct("Routing", [(name, Any, None) for name in ("key", "timestamp")], rename=names, gc=False)
-    return msgspec.json.Decoder(struct)
+def _flat(spec: SourceSpec) -> bool:
+    return "." not in (spec.key or "") + (spec.timestamp or "")

@@ -141,8 +141,9 @@ class Dispatcher:
         matched = batch.only is None and not self._rules.empty
         if batch.rekeyed is not None:
             steps = []
-        decoded = matched or any(s.where is not None or s.active.instance.decodes for s in steps)
-        events = self._events(pending, decoded=decoded)
+        fields = self._rules.fields(batch.source, batch.rekeyed) if matched else frozenset()
+        decoded = fields is None or any(s.where is not None or s.active.instance.decodes for s in steps)
+        events = self._events(pending, fields or frozenset(), decoded=decoded)
         if events is None:
             return
         pending.max_timestamp = events.max_timestamp
@@ -168,14 +169,14 @@ class Dispatcher:
 
         return hand
 
-    def _events(self, pending: Pending, *, decoded: bool) -> Events | None:
+    def _events(self, pending: Pending, fields: frozenset[str], *, decoded: bool) -> Events | None:
         batch = pending.batch
         spec = self._sources[batch.source]
         try:
-            return Events(batch, spec, decoded=decoded)
+            return Events(batch, spec, decoded=decoded, fields=fields)
         except InvalidRecordsError:
             batch, pending.failed = without_invalid(batch)
-            return Events(batch, spec, decoded=decoded) if batch.count else None
+            return Events(batch, spec, decoded=decoded, fields=fields) if batch.count else None
 
     def _fire(
         self, pending: Pending, scripts: Mapping[str, Active], due: Sequence[DueTimer], entering: Entering | None

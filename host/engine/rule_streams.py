@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 from trimtab.cep.rule import Rule
 from trimtab.cep.stream import Incoming, KeyedStream, Result
-from trimtab.engine.batch import Events, SourceSpec, read_path
+from trimtab.engine.batch import Events, SourceSpec
 from trimtab.engine.matches import MatchEvents
+from trimtab.values import read_path
 
 
 class StreamId(NamedTuple):
@@ -72,7 +73,7 @@ class Streams:
 
 def feed(stream: KeyedStream, events: Events, sid: StreamId, late: list[Incoming]) -> list[Result]:
     """Hand the events of a batch to a stream. Returns what is found at once; see :meth:`KeyedStream.feed_batch`."""
-    values = events.fresh(range(events.count))
+    values = events.values
     timed = sid.event_time or isinstance(events, MatchEvents)
     times = events.timestamps if timed else None
     keys = events.keys if sid.key is None else list(map(read_path(sid.key), values))
@@ -80,6 +81,6 @@ def feed(stream: KeyedStream, events: Events, sid: StreamId, late: list[Incoming
         [events.batch.arrival] * events.count if times is None else times,
         [None] * events.count if keys is None else keys,
         values,
-        list(map(events.position, range(events.count))),
+        events.positions,
         late,
     )

@@ -112,6 +112,11 @@ class Rules:
             if late and not again:
                 self._note_late(sid, late)
 
+    def fields(self, source: str, key: str | None) -> frozenset[str] | None:
+        """Return the fields of events that rules look at first; None: they look at whole events."""
+        wanted = [None if sid.key is not None else stream.fields for sid, stream in self.streams.of(source, key)]
+        return None if None in wanted else frozenset(name for names in wanted for name in names or ())
+
     def advance(self, watermarks: Mapping[str, int], now: int) -> Found:
         """Let event time come to the watermarks of sources, and the clock to now; in ms."""
         clocks = self.streams.clocks

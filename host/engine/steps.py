@@ -10,10 +10,11 @@ from typing import Any, Protocol
 import msgspec
 
 from trimtab.api import ScriptInstance
-from trimtab.engine.batch import INVALID, Batch, Events
+from trimtab.engine.batch import Batch, Events
 from trimtab.engine.result import NO_KEY, FailedEvent
 from trimtab.engine.script import HandlerSpec, Script
 from trimtab.errors import Fault
+from trimtab.values import INVALID
 
 _NAMED = re.compile(rb"(?:(?<![\w.])|\btrimtab\.)(?:state|timer)\b")
 """Where a text mentions what it would import from ``trimtab`` to keep state."""

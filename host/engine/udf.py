@@ -12,10 +12,11 @@ from typing import Any
 from trimtab.api import ScriptInstance
 from trimtab.cep.bindings import as_key, binds
 from trimtab.cep.rule import Rule, Target
-from trimtab.engine.batch import Events, read_path
+from trimtab.engine.batch import Events
 from trimtab.engine.run import HandlerRun
 from trimtab.engine.script import HandlerSpec
 from trimtab.errors import Fault
+from trimtab.values import read_path
 
 TIMER = ("on_timer", "onTimer")
 

@@ -6,24 +6,26 @@ All fields are read before anything is computed: a missing one makes the whole c
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from types import CodeType
 from typing import Any
 
-from trimtab.expressions.emitter import Emitter, slot_name
+from trimtab.expressions.emitter import Emitter, held_name, slot_name
 from trimtab.expressions.errors import EvaluationError, ExpressionError, MissingField
 from trimtab.expressions.operators import describe, item
 from trimtab.expressions.templates import Template, slotted
 from trimtab.expressions.tree import Held, Node
 
 Clock = Callable[[], int] | None
+HeldReader = Callable[[Any, str], Any]
+"""Reads what a partial match holds of a stage. Raises ``KeyError`` where that is nothing."""
 
 # What is around the code of an expression; LOADS and RESULT stand for its own nodes. A failed look-up is a KeyError
 # or, where there is no object to look into, a TypeError.
 _TEST = """
-def function(event):
+def function(event, run=None):
     try:
         LOADS
     except lookup_errors:
@@ -33,7 +35,7 @@ def function(event):
     except missing:
         return False
     except failures as failure:
-        record(failure)
+        record(failure, event)
         return False
 """
 _VALUE = """
@@ -46,13 +48,25 @@ def function(event):
 """
 
 
-def compile_test(node: Node, source: str, now: Clock, record: Callable[[Exception], None]) -> Callable[[Any], bool]:
+def compile_test(
+    node: Node,
+    source: str,
+    now: Clock,
+    record: Callable[[Exception, Any], None],
+    held: Mapping[str, HeldReader],
+) -> Callable[..., bool]:
     """Compile a tree whose parameters are resolved to a function that tells whether it is true of an event.
 
-    ``record`` is told of every event that the function could not work with. Raises
-    :class:`~trimtab.expressions.ExpressionError` for unknown functions, wrong patterns and the like.
+    The function's second argument is the partial match that ``held`` reads, by :attr:`Held.which`. ``record`` is told
+    of every event that the function could not work with. Raises :class:`~trimtab.expressions.ExpressionError` for
+    unknown functions, wrong patterns and the like.
     """
-    names = {"missing": MissingField, "failures": (EvaluationError, RecursionError), "record": record}
+    names = {
+        "missing": MissingField,
+        "failures": (EvaluationError, RecursionError),
+        "record": record,
+        **{held_name(which): read for which, read in held.items()},
+    }
     shared = slotted(node)
     if shared is not None:
         with suppress(ExpressionError):  # what it says must be said of this source

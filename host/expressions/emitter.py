@@ -71,7 +71,7 @@ class Emitter:
         self.names: dict[str, Any] = {}
         """The globals of the code."""
         self.loads: list[ast.stmt] = []
-        """Statements that read the fields, from ``event``, into locals."""
+        """Statements that read the fields, from ``event`` and the partial match ``run``, into locals."""
         self.paths: dict[tuple[str | int | Held, ...], str] = {(): "event"}
         """The local of each path that is read."""
         self._source = source
@@ -138,12 +138,12 @@ class Emitter:
     def _load(self, path: tuple[str | int | Held, ...]) -> str:
         if path not in self.paths:
             *parents, last = path
-            constant: Any = tuple(last) if isinstance(last, Held) else last
-            target, key = _name(self._load(tuple(parents))), ast.Constant(constant)
-            if type(last) is not int:
-                read: ast.expr = ast.Subscript(target, key, ast.Load())
+            if isinstance(last, Held):
+                read: ast.expr = ast.Call(_name(held_name(last.which)), [_name("run"), ast.Constant(last.stage)], [])
+            elif type(last) is int:
+                read = self.call(operators.item, Code(_name(self._load(tuple(parents)))), Code(ast.Constant(last)))
             else:
-                read = self.call(operators.item, Code(target), Code(key))
+                read = ast.Subscript(_name(self._load(tuple(parents))), ast.Constant(last), ast.Load())
             local = self.paths[path] = f"field{len(self.loads)}"
             self.loads.append(ast.Assign([ast.Name(local, ast.Store())], read))
         return self.paths[path]
@@ -161,14 +161,21 @@ class Emitter:
             return direct if _python_equality(left, right) else self.call(function, left, right)
         if left.kind is not None and left.kind == right.kind:
             return direct
+        if not (left.simple and right.simple):
+            return self.call(function, left, right)
         unknown, known = (left, right.kind) if left.kind is None else (right, left.kind)
-        if known in ("number", "string") and unknown.kind is None and left.simple and right.simple:
-            guard = self._is_number(unknown) if known == "number" else self._is(unknown, str)
-            return ast.IfExp(guard, direct, self.call(function, left, right))
-        return self.call(function, left, right)
+        if known == "number":
+            guard = self._is_number(unknown)
+        elif known == "string":
+            guard = self._is(unknown, str)
+        elif known is None:
+            guard = ast.BoolOp(ast.And(), [self._is_number(left), self._is_number(right)])
+        else:
+            return self.call(function, left, right)
+        return ast.IfExp(guard, direct, self.call(function, left, right))
 
     def _is_number(self, code: Code) -> ast.expr:
-        return ast.BoolOp(ast.Or(), [self._is(code, int), self._is(code, float)])
+        return ast.BoolOp(ast.Or(), [self._is(code, float), self._is(code, int)])
 
     def _is(self, code: Code, kind: type) -> ast.expr:
         return ast.Compare(self.call(type, code), [ast.Is()], [self._constant(kind)])
@@ -216,6 +223,11 @@ class Emitter:
 def slot_name(number: int) -> str:
     """Return the global under which the code finds what belongs into a slot."""
     return f"slot{number}"
+
+
+def held_name(which: str) -> str:
+    """Return the global under which the code finds what reads a partial match."""
+    return f"held_{which}"
 
 
 def _name(name: str) -> ast.expr:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from trimtab.expressions.compiler import compile_test, compile_value
+from trimtab.expressions.compiler import HeldReader, compile_test, compile_value
 from trimtab.expressions.errors import EvaluationError
 from trimtab.expressions.resolve import resolve
 from trimtab.expressions.tree import Field, Node, walk
@@ -16,8 +16,10 @@ class Expression:
 
     __slots__ = ("_failures", "_now", "_value", "fields", "source", "test", "tree")
 
-    def __init__(self, source: str, tree: Node, *, now: Callable[[], int] | None) -> None:
-        self._failures = _Failures()
+    def __init__(
+        self, source: str, tree: Node, *, now: Callable[[], int] | None, held: Mapping[str, HeldReader] | None = None
+    ) -> None:
+        self._failures = _Failures() if held is None else _FailuresByEvent()
         self._now = now
         self._value: Callable[[Any], Any] | None = None
         self.source = source
@@ -26,8 +28,10 @@ class Expression:
         """Its syntax tree, with the values of parameters in the place of their names."""
         self.fields = frozenset(_names(node) for node, _ in walk(tree) if isinstance(node, Field))
         """The paths that it reads from an event, each up to the first index: ``a.b[0].c`` reads ``("a", "b")``."""
-        self.test: Callable[[Any], bool] = compile_test(tree, source, now, self._failures.record)
+        self.test: Callable[..., bool] = compile_test(tree, source, now, self._failures.record, held or {})
         """Tell whether it is true of an event, which may be any JSON value; it is only looked at.
+
+        Where the tree has :class:`~trimtab.expressions.tree.Held`, ``held`` reads that in a second argument.
 
         Never raises for what an event holds: where a field is missing or a type does not fit, the answer is False,
         as it is where the result is no boolean. All but missing fields is counted in :attr:`errors`.
@@ -84,9 +88,24 @@ class _Failures:
         self.count = 0
         self.last: str | None = None
 
-    def record(self, error: Exception) -> None:
+    def record(self, error: Exception, _event: Any) -> None:
         self.count += 1
         self.last = str(_too_deep() if isinstance(error, RecursionError) else error)
+
+
+class _FailuresByEvent(_Failures):
+    """Counts an event once, for however many partial matches in a row it was asked about."""
+
+    __slots__ = ("_event",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._event: Any = self
+
+    def record(self, error: Exception, event: Any) -> None:
+        if event is not self._event:
+            super().record(error, event)
+        self._event = event
 
 
 def _too_deep() -> EvaluationError:

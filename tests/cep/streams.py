@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from hypothesis import strategies as st
 
@@ -13,6 +13,8 @@ from trimtab.cep.conditions import Conditions
 from trimtab.cep.placed import Placed, place
 from trimtab.cep.runs import by_stage
 from trimtab.cep.stream import Incoming, KeyedStream, Result
+
+T = TypeVar("T")
 
 
 class Event(NamedTuple):
@@ -82,7 +84,7 @@ EVENTS = st.lists(st.builds(Event, st.integers(0, 60), KEYS, VALUES), max_size=9
 SIZES = st.lists(st.integers(1, 45), min_size=1)
 
 
-def cut(events: Sequence[Event], sizes: Sequence[int]) -> Iterable[tuple[int, Sequence[Event]]]:
+def cut(events: Sequence[T], sizes: Sequence[int]) -> Iterable[tuple[int, Sequence[T]]]:
     """Events in batches of these sizes, in turn, each with the position of its first one."""
     at = number = 0
     while at < len(events):

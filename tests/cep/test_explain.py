@@ -15,7 +15,7 @@ from trimtab.cep import Matcher, PatternBuilder, RuleError, begin, read_rule
 from trimtab.cep.explain import Explanation
 from trimtab.cep.steps import Moment, Step
 from trimtab.cep.stream import Incoming
-from trimtab.engine.batch import LATEST
+from trimtab.values import LATEST
 
 CASES = sorted((Path(__file__).parent / "cases").glob("*.jsonl.gz"))
 EVERY = 9

@@ -14,6 +14,7 @@ from trimtab.cep.conditions import Conditions
 from trimtab.cep.lookups import Index
 from trimtab.cep.placed import Placed, place
 from trimtab.expressions import compile_expression
+from trimtab.values import Decoded
 
 ODD = [None, True, False, "5", "a", 5, 5.0, -1, 1 << 70, float("nan"), float("inf"), [5], {"z": 5}]
 FIELDS = st.dictionaries(st.sampled_from("xyz"), st.one_of(st.integers(0, 9), st.sampled_from(ODD)), max_size=3)
@@ -43,7 +44,7 @@ def index_of(*rules: Placed) -> Index[Placed]:
 
 def found(index: Index[Placed], *events: Any) -> list[list[str]]:
     """What each event finds."""
-    rules = index.find_all(events)
+    rules = index.find_all(Decoded(events))
     return [sorted({each.rule.id for each in rules.get(number, [])}) for number in range(len(events))]
 
 
