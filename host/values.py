@@ -7,6 +7,7 @@ them; of all the others just these fields are read, which takes half the time.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from functools import lru_cache
 from io import BytesIO
@@ -25,13 +26,25 @@ MISSING = nan
 """Stands in a column where an event has no such field: no rule looks for it."""
 
 _decode_lines = msgspec.json.Decoder().decode_lines
+_begins_with_space = re.compile(rb"\n\s").search
+
+
+def has_blank(data: bytes) -> bool:
+    """Tell whether there is a blank line; of lines that are joined by newlines."""
+    suspicious = data[:1].isspace() or data[-1:] == b"\n" or _begins_with_space(data)
+    return bool(suspicious) and not all(map(bytes.strip, data.split(b"\n")))
 
 
 def read_path(path: str) -> Callable[[Any], Any]:
     """Return a function that reads a dotted path in an event, and None where it is not there."""
-    if "." not in path:
-        return lambda event: event.get(path) if type(event) is dict else None
-    parts = path.split(".")
+    return reader_of(path.split("."))
+
+
+def reader_of(parts: Sequence[str]) -> Callable[[Any], Any]:
+    """Return a function that reads a path, by its names, in an event, and None where it is not there."""
+    if len(parts) == 1:
+        (name,) = parts
+        return lambda event: event.get(name) if type(event) is dict else None
 
     def read(event: Any) -> Any:
         for part in parts:
@@ -125,8 +138,8 @@ class Lines:
 
     @property
     def has_blank(self) -> bool:
-        """Whether there is an empty line."""
-        return b"\n" in self._lines
+        """Whether there is a blank line."""
+        return any(map(bytes.isspace, self._lines))
 
     def offsets(self, start: int) -> list[int]:
         """Return where each line begins, in bytes, if the first one begins at ``start``."""

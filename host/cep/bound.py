@@ -47,7 +47,7 @@ class RuleIndex:
 
     def find(self, key: Key, value: Any) -> list[Placed]:
         """Return the rules that an event may begin a match of."""
-        bound = self._bound.get(key)
+        bound = self._bound.get(key) if self._bound else None
         return self._index.find(value) if bound is None else self._index.find(value) + bound.find(value)
 
     def _indexes(self, placed: Placed) -> Iterator[Index[Placed]]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import inf
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from trimtab.cep.index import Need, Path
-from trimtab.values import Values
+from trimtab.values import Values, reader_of
 
 R = TypeVar("R")
 
@@ -156,16 +156,18 @@ class _Bounds(Generic[R]):
 class _FieldIndex(Generic[R]):
     """Rules whose first events need something of one field."""
 
-    __slots__ = ("_above", "_below", "_equal", "_gates", "_name", "_read")
+    __slots__ = ("_above", "_below", "_equal", "_gates", "_least", "_most", "_name", "_read")
 
     def __init__(self, path: Path) -> None:
         self._name = path[0] if len(path) == 1 else None
-        self._read = _reader(path)
+        self._read = reader_of(path)
         self._equal: dict[Any, _Bucket[R]] = {}
         self._gates: Counter[str | None] = Counter()
         """By the fields of the gates, in how many buckets."""
         self._above: _Bounds[R] = _Bounds()
         self._below: _Bounds[R] = _Bounds()
+        self._least, self._most = inf, -inf
+        """From where up, and from where down, numbers find any rule."""
 
     @property
     def empty(self) -> bool:
@@ -173,7 +175,7 @@ class _FieldIndex(Generic[R]):
 
     @property
     def gate(self) -> _Gate:
-        least, most = self._reached
+        least, most = self._least, self._most
         if self._equal or self._name is None or (least < inf and most > -inf):
             return _OPEN
         return _Gate(self._name, -inf, most) if least == inf else _Gate(self._name, least, inf)
@@ -182,12 +184,6 @@ class _FieldIndex(Generic[R]):
     def fields(self) -> list[str] | None:
         """The fields that :meth:`find_all` reads of every event; None: it looks at whole events."""
         return None if self._name is None else [self._name, *(name for name in self._gates if name is not None)]
-
-    @property
-    def _reached(self) -> tuple[float, float]:
-        """From where up, and from where down, numbers find any rule."""
-        above, below = self._above.numbers, self._below.numbers
-        return above[0] if above else inf, below[-1] if below else -inf
 
     def add(self, need: Need, rule: R) -> None:
         if need.side == "equal":
@@ -200,10 +196,12 @@ class _FieldIndex(Generic[R]):
             self._gates[bucket.field] += 1
         else:
             self._bounds(need).add(need.value, rule)
+            self._reach()
 
     def remove(self, need: Need, rule: R) -> None:
         if need.side != "equal":
             self._bounds(need).remove(need.value, rule)
+            self._reach()
             return
         bucket = self._equal[need.value]
         self._forget_gate(bucket)
@@ -218,14 +216,19 @@ class _FieldIndex(Generic[R]):
         if not self._gates[bucket.field]:
             del self._gates[bucket.field]
 
+    def _reach(self) -> None:
+        above, below = self._above.numbers, self._below.numbers
+        self._least, self._most = above[0] if above else inf, below[-1] if below else -inf
+
     def _bounds(self, need: Need) -> _Bounds[R]:
         return self._above if need.side == "above" else self._below
 
     def find(self, event: Any) -> list[R]:
         value = self._read(event)
         kind = type(value)
-        if kind is int or kind is float:
-            return self._equal_to(value, event) + self.beyond(value)
+        if kind is float or kind is int:
+            equal = self._equal_to(value, event) if self._equal else []
+            return equal + self.beyond(value) if value >= self._least or value <= self._most else equal
         if value is None:  # nil comes before every number
             return self._below.rules
         beyond = self._above.rules + self._below.rules  # they cannot work with it, and are to say so
@@ -249,7 +252,7 @@ class _FieldIndex(Generic[R]):
             return [(i, rules) for i in range(len(events)) if (rules := self.find(events[i]))]
         column = events.column(name)
         found = self._all_equal(column, events) if self._equal else []
-        least, most = self._reached
+        least, most = self._least, self._most
         if most > -inf:
             beyond = [(i, value) for i, value in enumerate(column) if value <= most or value >= least]
         elif least < inf:
@@ -267,22 +270,3 @@ class _FieldIndex(Generic[R]):
             if (bucket := get(value)) is not None and bucket.least <= gates[bucket.field][i] <= bucket.most
         ]
         return [(i, rules) for i, bucket in hits if (rules := bucket.find(gates[bucket.field][i], events, i))]
-
-
-def _reader(path: Path) -> Callable[[Any], Any]:
-    if len(path) == 1:
-        (name,) = path
-
-        def read_field(event: Any) -> Any:
-            return event.get(name) if type(event) is dict else None
-
-        return read_field
-
-    def read(event: Any) -> Any:
-        for part in path:
-            if type(event) is not dict:
-                return None
-            event = event.get(part)
-        return event
-
-    return read

@@ -11,7 +11,7 @@ from trimtab.cep.bindings import as_key
 from trimtab.cep.matcher import as_match
 from trimtab.cep.placed import Placed
 from trimtab.cep.stream import Incoming, KeyedStream, Result
-from trimtab.values import INVALID, LATEST, read_path
+from trimtab.values import INVALID, LATEST, Decoded, Lines, Values, fields_of, read_path
 
 _decode = msgspec.json.Decoder().decode
 _decode_lines = msgspec.json.Decoder().decode_lines
@@ -24,42 +24,83 @@ class BadLine(NamedTuple):
     reason: str
 
 
+class Readings(NamedTuple):
+    """Events, as :meth:`KeyedStream.feed_batch` takes them."""
+
+    times: list[int]
+    keys: list[Any]
+    values: Values
+    positions: Sequence[int]
+
+    def one_by_one(self) -> Iterator[Incoming]:
+        """Yield each event."""
+        for time, key, value, position in zip(*self, strict=True):
+            yield Incoming(time, position, as_key(key), value)
+
+
 class EventReader:
     """Reads events from lines of JSON. Blank lines are none; the others are counted from 0: an event's position.
 
     ``timestamp``, ``key``: dotted paths; without ``key`` all events have one key. ``event_time``: every event needs its
-    time; else one without has that of the clock ``now``, ms. ``bad``: lines that were left out.
+    time; else one without has that of the clock ``now``, ms. ``fields``: those that the rules look at first, if they do
+    not look at whole events. ``bad``: lines that were left out.
     """
 
-    def __init__(self, timestamp: str, key: str | None, *, event_time: bool, now: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        timestamp: str,
+        key: str | None,
+        *,
+        event_time: bool,
+        now: Callable[[], int],
+        fields: frozenset[str] | None = None,
+    ) -> None:
         self.bad: list[BadLine] = []
         self.count = 0
-        self._read_time, self._path = read_path(timestamp), timestamp
+        self._timestamp, self._key = timestamp, key
+        self._read_time, self._read_key = read_path(timestamp), None if key is None else read_path(key)
         self.keyed = key is not None
-        self._read_key = None if key is None else read_path(key)
         self._event_time, self._now = event_time, now
         self._lines = 0
+        is_flat = fields is not None and "." not in timestamp + (key or "")
+        self._fields = fields_of((timestamp, key), fields) if is_flat and fields is not None else None
 
-    def read(self, lines: Sequence[bytes]) -> list[Incoming]:
+    def read(self, lines: Sequence[bytes]) -> Readings:
         """Return the events of the next lines."""
+        return self._together(lines) or self._each_alone(lines)
+
+    def _together(self, lines: Sequence[bytes]) -> Readings | None:
+        """Read lines at once; None: something in them is unusual."""
+        data = b"".join(lines)
         try:
-            data = b"".join(lines)
-            values = _decode_lines(data)
+            if not data.isascii():
+                data.decode()
+            values: Values
+            if self._fields is None:
+                values = Decoded(_decode_lines(data))
+                times = list(map(self._read_time, values))
+                keys = [None] * len(lines) if self._read_key is None else list(map(self._read_key, values))
+            else:
+                rows = self._fields.decode_lines(data)
+                values = Lines(lines, rows, self._fields)
+                times = self._fields.column(rows, self._timestamp)
+                keys = [None] * len(lines) if self._key is None else self._fields.column(rows, self._key)
         except INVALID:
-            values = []
-        # A line with two values and a blank one must not shift the others.
-        if len(values) != len(lines) or data.rfind(b"\n\n") >= 0 or data[:1] == b"\n":
-            return [event for line in lines for event in self._alone(line)]
-        first, position = self._lines, self.count
+            return None
+        plain = len(times) == len(lines) and all(map(bytes.strip, lines)) and {*map(type, times)} == {int}
+        if not plain or not -LATEST < min(times) <= max(times) < LATEST:
+            return None
+        first = self.count
         self._lines += len(lines)
         self.count += len(lines)
-        return [
-            Incoming(time, position + number, None if self._read_key is None else as_key(self._read_key(value)), value)
-            for number, value in enumerate(values)
-            if (time := self._time(value, first + number + 1)) is not None
-        ]
+        return Readings(times, keys, values, range(first, self.count))
 
-    def _alone(self, line: bytes) -> Iterator[Incoming]:
+    def _each_alone(self, lines: Sequence[bytes]) -> Readings:
+        found = [event for line in lines for event in self._alone(line)]
+        times, keys, values, positions = (list(column) for column in zip(*found, strict=True)) if found else ([],) * 4
+        return Readings(times, keys, Decoded(values), positions)
+
+    def _alone(self, line: bytes) -> Iterator[tuple[int, Any, Any, int]]:
         self._lines += 1
         if not line.strip():
             return
@@ -72,7 +113,7 @@ class EventReader:
             return
         time = self._time(value, self._lines)
         if time is not None:
-            yield Incoming(time, position, None if self._read_key is None else as_key(self._read_key(value)), value)
+            yield time, None if self._read_key is None else self._read_key(value), value, position
 
     def _time(self, value: Any, line: int) -> int | None:
         time = self._read_time(value)
@@ -83,17 +124,22 @@ class EventReader:
         if not self._event_time:
             return self._now()
         got = msgspec.json.encode(time).decode()[:60] if time is not None else "none"
-        self.bad.append(BadLine(line, f"expected a time in ms in the field {self._path}, got {got}"))
+        self.bad.append(BadLine(line, f"expected a time in ms in the field {self._timestamp}, got {got}"))
         return None
 
 
-def find(stream: KeyedStream, batches: Iterable[Sequence[Incoming]]) -> Iterator[Result]:
+def find(stream: KeyedStream, batches: Iterable[Readings]) -> Iterator[Result]:
     """Yield what the rules of a stream find in events; when these have ended, time goes to its end.
 
     In event time all events are taken in the order of their times, so nothing comes too late.
     """
+    ends: set[int] = set()
     for batch in batches:
-        yield from stream.feed(batch, [])
+        yield from stream.feed_batch(*batch, [])
+        ends.add(max(batch.times, default=-LATEST))
+    # Step by step: then few events are of keys of which something has begun, and the others need no second look.
+    for end in sorted(ends) if stream.event_time else ():
+        yield from stream.advance(end)
     yield from stream.advance(LATEST)
 
 

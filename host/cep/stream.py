@@ -74,7 +74,8 @@ class KeyedStream(Progress):
 
     def feed_one(self, time: int, key: Key, value: Any, position: int) -> list[Result] | None:
         """Take an event as :meth:`feed` does. Returns None for one that the watermark has passed: it is dropped."""
-        row = (time, self._reserve(1), key, value, position)
+        row = (time, self._next_number, key, value, position)
+        self._next_number += 1
         if not self.event_time:
             return self._now([self._concerned(row)], time)
         if self.clock is not None and time <= self.clock:

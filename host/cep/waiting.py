@@ -85,20 +85,25 @@ class Waiting:
 
         Returns batches, among whose events there may be later ones, which stay too, and single events in their order.
         """
-        batches, waiting, due = list[Columns](), self._rows, list[Row]()
+        waiting, due = self._rows, list[Row]()
+        batches = self._take_batches(time) if self._batches and self._batches[0][0] <= time else []
+        while waiting and waiting[0][0] <= time:
+            due.append(heappop(waiting))
+        return batches, due
+
+    def _take_batches(self, time: int) -> list[Columns]:
+        batches = list[Columns]()
         while self._batches and self._batches[0][0] <= time:
             _first, _number, batch, divided = heappop(self._batches)
             batches.append(batch)
             later = [i for i, at in enumerate(batch.times) if at > time]
             if later and divided:
                 for row in batch.rows(later):
-                    heappush(waiting, row)
+                    heappush(self._rows, row)
             elif later:
                 rest = batch.part(later)
                 heappush(self._batches, (min(rest.times), rest.numbers[0], rest, True))
-        while waiting and waiting[0][0] <= time:
-            due.append(heappop(waiting))
-        return batches, due
+        return batches
 
 
 def _number_of(row: Row) -> int:

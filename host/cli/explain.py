@@ -40,7 +40,7 @@ def explain(config: Path, rule: Path, events: Events, *, as_json: bool) -> int:
     event_time = (events.time or document.time or "event") == "event"
     reader = EventReader(events.timestamp, events.key or document.key, event_time=event_time, now=now)
     explanation = Explanation(document, now, files.function, event_time=event_time)
-    incoming = [event for batch in read_all(reader, events) for event in batch]
+    incoming = [event for batch in read_all(reader, events) for event in batch.one_by_one()]
     if as_json:
         for moment in explanation.moments(incoming):
             print_line(moment)

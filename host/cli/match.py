@@ -15,12 +15,11 @@ import msgspec
 
 from trimtab.cep.conditions import Conditions
 from trimtab.cep.placed import place
-from trimtab.cep.sample import EventReader, as_line, find, stream_of
-from trimtab.cep.stream import Incoming
+from trimtab.cep.sample import EventReader, Readings, as_line, find, stream_of
 from trimtab.cli.rule_files import STDIN, RuleFiles
 from trimtab.errors import UsageError
 
-_CHUNK = 1 << 20
+_CHUNK = 1 << 16
 """Bytes of lines that are read at once."""
 _SHOWN = 20
 """Lines that are no events, of which each is told."""
@@ -55,8 +54,9 @@ def match(config: Path, rule: Path, events: Events, *, indexes: bool, timeouts: 
     document = files.read().rule
     placed = place(document, Conditions(now), files.function)
     event_time = (events.time or document.time or "event") == "event"
-    reader = EventReader(events.timestamp, events.key or document.key, event_time=event_time, now=now)
     stream = stream_of(placed, event_time=event_time)
+    key = events.key or document.key
+    reader = EventReader(events.timestamp, key, event_time=event_time, now=now, fields=stream.fields)
     output = _Output()
     for result in find(stream, read_all(reader, events)):
         if timeouts or result.found.kind == "match":
@@ -77,7 +77,7 @@ def match(config: Path, rule: Path, events: Events, *, indexes: bool, timeouts: 
     return 1 if reader.bad or stream.stopped else 0
 
 
-def read_all(reader: EventReader, events: Events) -> Iterator[list[Incoming]]:
+def read_all(reader: EventReader, events: Events) -> Iterator[Readings]:
     """Read the events, and tell of lines that are none."""
     told = 0
     name = "stdin" if events.path == STDIN else str(events.path)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -145,7 +146,7 @@ class RuleVersions:
 
     def row(self, sid: StreamId, placed: Placed, key: Key) -> StateRow:
         """Return what is to be stored of a rule for a key."""
-        partials = self._streams.get(sid).open.get(key, {}).get(placed)
+        partials = self._streams.get(sid).open.find(placed, key)
         value = None if partials is None else _encode(store(partials))
         return StateRow(placed.name, key_text(key), _row_name(sid, placed.version), value)
 
@@ -366,6 +367,7 @@ def key_text(key: Key) -> str:
     return _encode(of_key(key)).decode()
 
 
+@lru_cache(maxsize=1024)
 def _row_name(sid: StreamId, version: str) -> str:
     return f"{PARTIAL}{sid.source}:{sid.key or ''}:{'event' if sid.event_time else 'arrival'}:{version[:16]}"
 

@@ -184,7 +184,7 @@ class Rules:
                 continue
             for placed, key in stream.changed:
                 rows.append(self.versions.row(sid, placed, key))
-                partials = stream.open.get(key, {}).get(placed)
+                partials = stream.open.find(placed, key)
                 self._size(placed.name, (sid, placed.version, key), 0 if partials is None else len(partials.runs))
             stream.changed = {}
         return rows
