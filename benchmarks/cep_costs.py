@@ -10,8 +10,8 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks.cep_loop import place_rules
-from benchmarks.cep_work import reading, write_rule
+from benchmarks.cep_loop import Loop
+from benchmarks.cep_work import START, reading, write_rule
 from trimtab.cep import Matcher
 from trimtab.cep.conditions import Conditions
 from trimtab.cep.placed import place
@@ -35,19 +35,14 @@ def memory() -> dict[str, float]:
 
 
 def _bytes_each(used: Callable[[], int]) -> float:
-    decode = msgspec.json.Decoder().decode_lines
-    stream = KeyedStream(event_time=True)
-    stream.add(place_rules(1, THRESHOLD)[0])
+    loop = Loop(1, THRESHOLD)
     gc.collect()
     before = used()
     for first in range(0, OPEN, 500):
         lines = [reading(number, number // 10, number % 1000, 95, 0.5) for number in range(first, first + 500)]
-        values = decode("\n".join(lines))
-        times, keys = [value["ts"] for value in values], [value["rack"] for value in values]
-        stream.feed_batch(times, keys, values, range(first, first + 500), [])
-        stream.advance(times[-1])
-        del values
-    assert len(stream.open) == OPEN
+        loop.take("\n".join(lines).encode())
+    loop.stream.advance(START + OPEN // 10)
+    assert len(loop.stream.open) == OPEN
     gc.collect()
     return (used() - before) / OPEN
 

@@ -11,6 +11,7 @@ DISORDER = 50
 """How late a reading may come, in ms; there is one a millisecond."""
 LATENESS = DISORDER + 10
 WINDOW_SECONDS = 20
+START = 1_700_000_000_000
 
 SINGLE = {"consumingStrategy": "SKIP_TILL_NEXT", "properties": ["SINGLE"]}
 
@@ -18,7 +19,7 @@ SINGLE = {"consumingStrategy": "SKIP_TILL_NEXT", "properties": ["SINGLE"]}
 def reading(rack: int, at: int, kind: int, temp: float, load: float) -> str:
     """Return an event of about 110 bytes."""
     return (
-        f'{{"rack":"r{rack}","ts":{1_700_000_000_000 + at},"type":"t{kind}","temp":{temp:.2f},"load":{load:.3f},'
+        f'{{"rack":"r{rack}","ts":{START + at},"type":"t{kind}","temp":{temp:.2f},"load":{load:.3f},'
         f'"status":"in operation"}}'
     )
 

@@ -75,10 +75,10 @@ class Decoded(list[Any]):
 class Fields:
     """Reads some fields of lines of JSON, which are objects, and skips the rest.
 
-    ``names``: without quotes. ``wanted``: those of them that rules look at.
+    ``names``: without quotes. ``wanted``: those of them that rules look at. ``key``: that of the events' keys.
     """
 
-    def __init__(self, names: Iterable[str], wanted: Container[str] = ()) -> None:
+    def __init__(self, names: Iterable[str], wanted: Container[str], key: str | None) -> None:
         attributes = {name: f"field{number}" for number, name in enumerate(names)}
         parts = [(attribute, Any, MISSING if name in wanted else None) for name, attribute in attributes.items()]
         renamed = {attribute: name for name, attribute in attributes.items()}
@@ -86,17 +86,27 @@ class Fields:
         self.decode_lines = msgspec.json.Decoder(struct).decode_lines
         """Return a row for each line. Raises ``msgspec.ValidationError`` where some line is no object."""
         self._getters = {name: attrgetter(attribute) for name, attribute in attributes.items()}
+        self._key = key
 
     def column(self, rows: Sequence[Any], name: str) -> list[Any]:
         """Return one of the fields of each row. Where it is missing: None, or ``MISSING`` if it is wanted."""
         return list(map(self._getters[name], rows))
 
+    def share_keys(self, rows: Iterable[Any], values: Iterable[Any]) -> None:
+        """Let values have the very keys of their rows, so that these are not kept twice."""
+        key = self._key
+        if key is not None:
+            read = self._getters[key]
+            for row, value in zip(rows, values, strict=True):
+                if key in value:
+                    value[key] = read(row)
+
 
 @lru_cache(maxsize=64)
-def fields_of(routing: tuple[str | None, ...], wanted: frozenset[str] = frozenset()) -> Fields | None:
-    """Return what reads the fields that tell where events belong, where there are such, and those that rules want."""
-    names = {name: None for name in (*routing, *sorted(wanted)) if name is not None}
-    return Fields(names, wanted) if names else None
+def fields_of(key: str | None, timestamp: str | None = None, wanted: frozenset[str] = frozenset()) -> Fields | None:
+    """Return what reads the fields of keys and times, where there are such, and those that rules want."""
+    names = {name: None for name in (key, timestamp, *sorted(wanted)) if name is not None}
+    return Fields(names, wanted, key) if names else None
 
 
 class Lines:
@@ -128,9 +138,11 @@ class Lines:
         """Return some of the values, as a list."""
         lines = [self._lines[i] for i in indexes]
         try:
-            return _decode_lines(b"".join(lines))
+            values = _decode_lines(b"".join(lines))
         except msgspec.ValidationError:  # a number that no float can hold: an infinity, as in JavaScript
-            return list(map(json.loads, lines))
+            values = list(map(json.loads, lines))
+        self._fields.share_keys([self._rows[i] for i in indexes], values)
+        return values
 
     def part(self, indexes: Sequence[int]) -> Lines:
         """Return some of the values."""

@@ -32,15 +32,15 @@ class Alarms:
         """When the next alarm rings at the earliest, ms."""
         return self.heap[0][0] if self.heap else None
 
-    def set(self, partials: Partials, time: int, window: int) -> None:
-        """Ring for partial matches at a time, ms, unless they are gone by then."""
-        partials.alarm = time
+    def set(self, partials: Partials, began: int, window: int) -> None:
+        """Ring for partial matches a window after they began, ms, unless they are gone by then."""
+        partials.alarm = began  # the end of the window would be another number, which takes memory
         queue = self._queues.get(window)
         if queue is None:
             queue = self._queues[window] = deque()
-            self._push(time, window)
-        elif time < (queue[-1].alarm or 0):
-            self._push(time, partials)
+            self._push(began + window, window)
+        elif began < (queue[-1].alarm or 0):
+            self._push(began + window, partials)
             return
         queue.append(partials)
         self._size += 1
@@ -63,7 +63,7 @@ class Alarms:
             partials = queue.popleft()
             self._size -= 1
             if queue:
-                heapreplace(heap, (queue[0].alarm or 0, next(self._numbers), what))
+                heapreplace(heap, ((queue[0].alarm or 0) + what, next(self._numbers), what))
             else:
                 heappop(heap)
                 del self._queues[what]
@@ -79,7 +79,9 @@ class Alarms:
         queues = {window: deque(each for each in queue if each.runs) for window, queue in self._queues.items()}
         self._queues = {window: queue for window, queue in queues.items() if queue}
         self.heap[:] = [each for each in self.heap if isinstance(each[2], Partials)]
-        self.heap += [(queue[0].alarm or 0, next(self._numbers), window) for window, queue in self._queues.items()]
+        self.heap += [
+            ((queue[0].alarm or 0) + window, next(self._numbers), window) for window, queue in self._queues.items()
+        ]
         heapify(self.heap)
         self._size = sum(map(len, self._queues.values()))
         self._compact_at = 2 * self._size + _SLACK

@@ -80,18 +80,11 @@ class Machine:
             self._start(event, value, None, memo, runs, done)
             if before and len(runs) > before and order(runs[before - 1].first) > order(event):
                 runs.sort(key=_begun)  # the clock went back
-        if not runs:
-            partials.runs = ()
-        elif len(runs) <= self.most:
-            partials.runs = tuple(runs)  # which is smaller than a list
-        else:
+        partials.runs = tuple(runs) if runs else ()  # which is smaller than a list
+        if len(runs) > self.most:
             partials.runs, partials.withheld, partials.stopped = (), (), True
             raise TooManyPartialMatches
         return self._complete(partials, done, event.time) if done or partials.withheld else ()
-
-    def due(self, partials: Partials) -> int | None:
-        """Return when the clock next ends a partial match, ms; None: it ends none."""
-        return partials.runs[0].first.time + self.window if self.window and partials.runs else None
 
     def advance(self, partials: Partials, time: int) -> list[Found]:
         """Let the clock come to a time, ms: matches that are complete now, then partial matches whose time is up."""

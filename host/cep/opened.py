@@ -19,6 +19,8 @@ class Opened(Mapping[Key, Mapping[Placed, Partials]]):
     def __init__(self) -> None:
         self.by_key: dict[Key, States] = {}
         """Only to look at."""
+        self._keys: dict[Placed, dict[Key, None]] | None = None
+        """By rule; only while rules change, as it takes memory and time."""
 
     def __getitem__(self, key: Key) -> Mapping[Placed, Partials]:
         states = self.by_key[key]
@@ -38,23 +40,41 @@ class Opened(Mapping[Key, Mapping[Placed, Partials]]):
         return states if states is not None and states.placed is placed else None
 
     def keys_of(self, placed: Placed) -> list[Key]:
-        """Return the keys for which a rule has partial matches."""
-        return list(placed.open_keys)
+        """Return the keys for which a rule has partial matches.
+
+        The first rule that has some costs a look at all keys; others cost no more until :meth:`settle`.
+        """
+        if not placed.open:
+            return []
+        if self._keys is None:
+            self._keys = {}
+            for key, states in self.items():
+                for each in states:
+                    self._keys.setdefault(each, {})[key] = None
+        return list(self._keys[placed])
+
+    def settle(self) -> None:
+        """Take note that no more rules change for now."""
+        self._keys = None
 
     def add(self, placed: Placed, key: Key, partials: Partials) -> None:
         """Take note of the partial matches of a rule for a key; it has none there yet."""
         states = self.by_key.setdefault(key, partials)
-        if isinstance(states, dict):
+        if states is not partials:
+            if not isinstance(states, dict):
+                states = self.by_key[key] = {states.placed: states}
             states[placed] = partials
-        elif states is not partials:
-            self.by_key[key] = {states.placed: states, placed: partials}
-        placed.open_keys[key] = None
+        placed.open += 1
+        if self._keys is not None:
+            self._keys.setdefault(placed, {})[key] = None
 
-    def remove(self, placed: Placed, key: Key) -> None:
+    def remove(self, placed: Placed, key: Key, partials: Partials) -> None:
         """Forget the partial matches of a rule for a key."""
         states = self.by_key[key]
-        if isinstance(states, dict) and len(states) > 1:
+        if states is not partials and isinstance(states, dict) and len(states) > 1:
             del states[placed]
         else:
             del self.by_key[key]
-        del placed.open_keys[key]
+        placed.open -= 1
+        if self._keys is not None:
+            del self._keys[placed][key]

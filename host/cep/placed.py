@@ -23,6 +23,8 @@ class Placed:
     rule: Rule
     machine: Machine
     order: int = 0
+    open: int = 0
+    """For how many keys it has partial matches."""
     matches: int = 0
     timeouts: int = 0
     late: int = 0
@@ -31,8 +33,6 @@ class Placed:
     """Nanoseconds that some events took, since the runner has looked last."""
     told: tuple[int, ...] = ()
     """What the runner has told of these counts last."""
-    open_keys: dict[Key, None] = field(default_factory=dict)
-    """Those for which it has partial matches, in its stream."""
     keys: list[Key] | None = field(init=False)
     """The keys that it is bound to, where these are given exactly."""
     is_bound: Callable[[Key], bool] | None = field(init=False)

@@ -66,7 +66,7 @@ class Progress:
         """Give a rule these partial matches for a key, in the place of those that it has."""
         before = self.open.find(placed, key)
         if before is not None:
-            self.open.remove(placed, key)
+            self.open.remove(placed, key, before)
         if not partials.idle:
             own = replace(partials, placed=placed, key=key, alarm=None)  # alarms of the other one may still be set
             self.open.add(placed, key, own)
@@ -76,16 +76,20 @@ class Progress:
 
     def take(self, events: Iterable[Concerned], results: list[Result]) -> None:
         """Take events in their order, each after what the clock ends before it."""
+        self.open.settle()
         by_key, alarms, now = self.open.by_key, self._alarms.heap, 0
         for time, number, key, value, position, beginning in events:
-            if not beginning and key not in by_key:
+            states = by_key.get(key)
+            if states is None and not beginning:
                 continue
             if time != now and self._handed:
                 self._look_again(now, results)
+                states = by_key.get(key)
             now = time
             if alarms and alarms[0][0] <= time:
                 self.ring(time, results)
-            states, event = by_key.get(key), Event(value, time, number, position)
+                states = by_key.get(key)
+            event = Event(value, time, number, position)
             if states is None and len(beginning) == 1 and beginning[0].is_bound is None:
                 self._hand(Partials(placed=beginning[0], key=key), True, event, {}, True, results)
             elif type(states) is Partials and not beginning:
@@ -133,9 +137,9 @@ class Progress:
             if machine.waits_between:
                 self._set_alarms(partials, event)
             elif runs and machine.window and partials.alarm is None:
-                self._alarms.set(partials, runs[0].first.time + machine.window, machine.window)
+                self._alarms.set(partials, runs[0].first.time, machine.window)
         elif not is_new:
-            self.open.remove(placed, partials.key)
+            self.open.remove(placed, partials.key, partials)
 
     def _let_time_come(self, partials: Partials, time: int, results: list[Result]) -> None:
         """End what is out of time before an event is taken, once for each time."""
@@ -174,13 +178,16 @@ class Progress:
         self._watch(partials)
 
     def _watch(self, partials: Partials) -> None:
-        machine = partials.placed.machine
-        if partials.alarm is None and (due := machine.due(partials)) is not None:
-            if machine.waits_between:  # then an alarm counts for what comes after the partial matches, too
-                partials.alarm = due
-                self._alarms.ring_at(due, partials)
-            else:
-                self._alarms.set(partials, due, machine.window)
+        """Set an alarm for when the clock next ends a partial match."""
+        machine, runs = partials.placed.machine, partials.runs
+        if partials.alarm is not None or not (machine.window and runs):
+            return
+        began = runs[0].first.time
+        if machine.waits_between:  # then an alarm counts for what comes after the partial matches, too
+            partials.alarm = began
+            self._alarms.ring_at(began + machine.window, partials)
+        else:
+            self._alarms.set(partials, began, machine.window)
 
     def ring(self, time: int, results: list[Result]) -> None:
         """Stop the clock at every moment up to a time at which partial matches end."""
@@ -192,7 +199,7 @@ class Progress:
         partials = self.open.find(placed, key)
         if partials is None:
             return
-        if partials.alarm == time:
+        if partials.alarm is not None and partials.alarm + placed.machine.window == time:
             partials.alarm = None
         before, deadlines = partials.runs, partials.deadlines
         if deadlines:
@@ -201,7 +208,7 @@ class Progress:
         if self.changed is not None and (before != partials.runs or deadlines != partials.deadlines):
             self.changed[(placed, key)] = None
         if partials.idle:
-            self.open.remove(placed, key)
+            self.open.remove(placed, key, partials)
         else:
             self._watch(partials)
 

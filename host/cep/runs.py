@@ -62,9 +62,10 @@ class Partials(msgspec.Struct, gc=False, eq=False):
     """The partial matches of one rule for one key.
 
     ``runs`` are in the order in which they began. ``withheld`` are complete matches that wait for runs that began
-    before them, as skip strategies want it. ``stopped``: there were more than the rule may have. ``alarm``: when the
-    clock is to look at them, ms. ``placed`` and ``key``: whose they are. ``deadlines``: of rules with windows between
-    events, when the whole windows of all that has begun end, ms: the clock looks then, also where that has ended since.
+    before them, as skip strategies want it. ``stopped``: there were more than the rule may have. ``alarm``: the time,
+    ms, of the first event of the run that the clock is to end next. ``placed`` and ``key``: whose they are.
+    ``deadlines``: of rules with windows between events, when the whole windows of all that has begun end, ms: the clock
+    looks then, also where that has ended since.
     """
 
     runs: Sequence[Run] = ()

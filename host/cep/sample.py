@@ -63,7 +63,7 @@ class EventReader:
         self._event_time, self._now = event_time, now
         self._lines = 0
         is_flat = fields is not None and "." not in timestamp + (key or "")
-        self._fields = fields_of((timestamp, key), fields) if is_flat and fields is not None else None
+        self._fields = fields_of(key, timestamp, fields) if is_flat and fields is not None else None
 
     def read(self, lines: Sequence[bytes]) -> Readings:
         """Return the events of the next lines."""

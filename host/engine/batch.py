@@ -210,7 +210,7 @@ class Events:
         data = self.batch.data
         if not data.isascii():
             data.decode()  # the decoders below skip most of the text without looking at its encoding
-        fields = fields_of((spec.key, spec.timestamp), wanted)
+        fields = fields_of(spec.key, spec.timestamp, wanted)
         if fields is None:
             return None, None, len(_DECODE_RAW.decode_lines(data))
         try:
@@ -276,7 +276,7 @@ def event_id(source: str, partition: str, position: int) -> str:
 def read_keys(data: bytes, count: int, path: str) -> list[Any]:
     """Return the key of each record (one a line); None where there is none, or the record is not valid JSON."""
     try:
-        fields = fields_of((path,)) if "." not in path else None
+        fields = fields_of(path) if "." not in path else None
         rows = [] if fields is None else fields.decode_lines(data)
         if fields is not None and len(rows) == count:
             return fields.column(rows, path)

@@ -104,7 +104,7 @@ def test_alarms_ring_in_the_order_of_their_times_unless_what_they_are_for_has_en
     for number, (time, window, then) in enumerate(steps):
         each = partials(number)
         if window:
-            alarms.set(each, time, window)
+            alarms.set(each, time - window, window)
         else:
             alarms.ring_at(time, each)
         if then == 0:
@@ -138,5 +138,5 @@ def test_alarms_of_what_has_ended_are_let_go() -> None:
     rung = []
     while (alarm := alarms.pop(50_000)) is not None:
         rung.append(alarm)
-    assert rung == [(5_000 * number, each) for number, each in enumerate(kept)]
+    assert rung == [(5_000 * number + 5, each) for number, each in enumerate(kept)]
     assert (alarms.next, alarms._queues) == (None, {})
