@@ -1,14 +1,14 @@
 """The values of events: JSON, decoded or as lines of text.
 
-Of most events rules need no more than a field or two. Lines are therefore decoded one by one, where somebody looks at
-them; of all the others just these fields are read, which takes half the time.
+Of most events rules need no more than a field or two. So just these fields are read of lines, which takes half the time
+of decoding them; an event is decoded as a whole where somebody wants to see it.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from io import BytesIO
 from itertools import accumulate
@@ -25,7 +25,11 @@ INVALID = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 MISSING = nan
 """Stands in a column where an event has no such field: no rule looks for it."""
 
-_decode_lines = msgspec.json.Decoder().decode_lines
+_FIELD = "field_"
+"""How the attributes of rows begin: no field of an event can be taken for another attribute."""
+_UNREAD: Any = object()
+
+_decode = msgspec.json.Decoder().decode
 _begins_with_space = re.compile(rb"\n\s").search
 
 
@@ -56,64 +60,83 @@ def reader_of(parts: Sequence[str]) -> Callable[[Any], Any]:
     return read
 
 
+class Row(msgspec.Struct, gc=False, eq=False):
+    """An event that is still text, and what was read of it: expressions look at it as at a decoded one."""
+
+    line: bytes = msgspec.field(default=b"", name="")
+    """Its text, of events that rules keep."""
+
+    def __getitem__(self, name: str) -> Any:
+        value = getattr(self, _FIELD + name, _UNREAD)
+        if value is MISSING:
+            raise KeyError(name)
+        return self.whole()[name] if value is _UNREAD else value  # a rule that came later wants another field
+
+    def whole(self) -> Any:
+        """Decode it."""
+        return decode(self.line)
+
+
+def decode(line: bytes | msgspec.Raw) -> Any:
+    """Decode what was found to be JSON."""
+    try:
+        return _decode(line)
+    except msgspec.ValidationError:  # a number that no float can hold: an infinity, as in JavaScript
+        return json.loads(bytes(line))
+
+
+def whole(value: Any) -> Any:
+    """Return an event as a JSON value, where it may be a row."""
+    return value.whole() if isinstance(value, Row) else value
+
+
 class Decoded(list[Any]):
-    """Values that are decoded already."""
+    """Events that are decoded already."""
 
     def some(self, indexes: Sequence[int]) -> list[Any]:
-        """Return some of the values, as a list."""
+        """Return some of them."""
         return [self[i] for i in indexes]
 
     def part(self, indexes: Sequence[int]) -> Decoded:
-        """Return some of the values."""
+        """Return some of them."""
         return Decoded(self.some(indexes))
 
     def column(self, name: str) -> list[Any]:
-        """Return a field of each value. Raises ``AttributeError`` where some value is no object."""
+        """Return a field of each. Raises ``AttributeError`` where some event is no object."""
         return [value.get(name, MISSING) for value in self]
 
 
 class Fields:
-    """Reads some fields of lines of JSON, which are objects, and skips the rest.
+    """Reads fields of lines of JSON, which are objects, and skips the rest.
 
-    ``names``: without quotes. ``wanted``: those of them that rules look at. ``key``: that of the events' keys.
+    ``wanted``: those that rules look at: identifiers. ``key`` and ``timestamp``: those of keys and times.
     """
 
-    def __init__(self, names: Iterable[str], wanted: Container[str], key: str | None) -> None:
-        attributes = {name: f"field{number}" for number, name in enumerate(names)}
+    def __init__(self, key: str | None, timestamp: str | None, wanted: frozenset[str]) -> None:
+        attributes = {name: _FIELD + name for name in wanted}
+        for attribute, name in (("key", key), ("timestamp", timestamp)):
+            if name is not None:
+                attributes.setdefault(name, attribute)
         parts = [(attribute, Any, MISSING if name in wanted else None) for name, attribute in attributes.items()]
         renamed = {attribute: name for name, attribute in attributes.items()}
-        struct = msgspec.defstruct("Row", parts, rename=renamed, gc=False)
+        struct = msgspec.defstruct("Fields", parts, bases=(Row,), rename=renamed, gc=False, eq=False)
         self.decode_lines = msgspec.json.Decoder(struct).decode_lines
         """Return a row for each line. Raises ``msgspec.ValidationError`` where some line is no object."""
         self._getters = {name: attrgetter(attribute) for name, attribute in attributes.items()}
-        self._key = key
 
-    def column(self, rows: Sequence[Any], name: str) -> list[Any]:
+    def column(self, rows: Iterable[Any], name: str) -> list[Any]:
         """Return one of the fields of each row. Where it is missing: None, or ``MISSING`` if it is wanted."""
         return list(map(self._getters[name], rows))
-
-    def share_keys(self, rows: Iterable[Any], values: Iterable[Any]) -> None:
-        """Let values have the very keys of their rows, so that these are not kept twice."""
-        key = self._key
-        if key is not None:
-            read = self._getters[key]
-            for row, value in zip(rows, values, strict=True):
-                if key in value:
-                    value[key] = read(row)
 
 
 @lru_cache(maxsize=64)
 def fields_of(key: str | None, timestamp: str | None = None, wanted: frozenset[str] = frozenset()) -> Fields | None:
     """Return what reads the fields of keys and times, where there are such, and those that rules want."""
-    names = {name: None for name in (key, timestamp, *sorted(wanted)) if name is not None}
-    return Fields(names, wanted, key) if names else None
+    return None if key is None and timestamp is None and not wanted else Fields(key, timestamp, wanted)
 
 
 class Lines:
-    """Values that are decoded where somebody looks at them.
-
-    ``lines``: each with its newline. ``rows``: what ``fields`` has read of them.
-    """
+    """Events that are text. ``lines``: each with its newline. ``rows``: what ``fields`` has read of them."""
 
     __slots__ = ("_fields", "_lines", "_rows")
 
@@ -129,23 +152,22 @@ class Lines:
         return len(self._lines)
 
     def __getitem__(self, index: int) -> Any:
-        return self.some([index])[0]
+        return decode(self._lines[index])
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self.some(range(len(self))))
+        return map(decode, self._lines)
 
     def some(self, indexes: Sequence[int]) -> list[Any]:
-        """Return some of the values, as a list."""
-        lines = [self._lines[i] for i in indexes]
-        try:
-            values = _decode_lines(b"".join(lines))
-        except msgspec.ValidationError:  # a number that no float can hold: an infinity, as in JavaScript
-            values = list(map(json.loads, lines))
-        self._fields.share_keys([self._rows[i] for i in indexes], values)
-        return values
+        """Return some of them, as rows."""
+        lines, rows, found = self._lines, self._rows, []
+        for i in indexes:
+            row = rows[i]
+            row.line = lines[i]
+            found.append(row)
+        return found
 
     def part(self, indexes: Sequence[int]) -> Lines:
-        """Return some of the values."""
+        """Return some of them."""
         return Lines([self._lines[i] for i in indexes], [self._rows[i] for i in indexes], self._fields)
 
     @property
@@ -158,7 +180,7 @@ class Lines:
         return list(accumulate(map(len, self._lines[:-1]), initial=start))
 
     def column(self, name: str) -> list[Any]:
-        """Return a field of each value."""
+        """Return a field of each."""
         return self._fields.column(self._rows, name)
 
 

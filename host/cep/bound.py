@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,8 @@ from trimtab.cep.lookups import Index
 from trimtab.cep.placed import Placed
 from trimtab.cep.waiting import Columns
 
+_MOST_FIELDS = 12
+
 
 class RuleIndex:
     """The rules of a stream: those for certain keys, and the others."""
@@ -17,24 +20,31 @@ class RuleIndex:
     def __init__(self) -> None:
         self._index: Index[Placed] = Index()
         self._bound: dict[Key, Index[Placed]] = {}
+        self._fields: Counter[str | None] = Counter()
+        """By the fields that rules look at, how many rules; None: whole events."""
 
     def add(self, placed: Placed) -> None:
         """Add a rule."""
         for index in self._indexes(placed):
             index.add(placed, placed.needs)
+        self._fields.update(placed.fields or (None,))
 
     def remove(self, placed: Placed) -> None:
         """Remove a rule that was added."""
         for index in self._indexes(placed):
             index.remove(placed, placed.needs)
+        self._fields.subtract(placed.fields or (None,))
         for key in placed.keys or ():
             if self._bound[key].empty:
                 del self._bound[key]
 
     @property
     def fields(self) -> frozenset[str] | None:
-        """The fields that tell which rules events may begin a match of; None: whole events are looked at."""
-        return self._index.fields
+        """The fields of events that rules look at; None: whole events, or too many to gain anything."""
+        first, names = self._index.fields, {name for name, count in self._fields.items() if count}
+        if first is None or len(names) > _MOST_FIELDS or not all(name and name.isidentifier() for name in names):
+            return None
+        return first.union(name for name in names if name is not None)
 
     def find_all(self, columns: Columns) -> dict[int, list[Placed]]:
         """Return the rules that events may begin a match of, by the index of the event."""

@@ -18,6 +18,7 @@ from trimtab.expressions import Expression, ExpressionError
 from trimtab.expressions.parser import parse
 from trimtab.expressions.resolve import resolve
 from trimtab.expressions.tree import Call, Field, Held, Literal, Node, rebuilt, walk
+from trimtab.values import whole
 
 Test: TypeAlias = Callable[[Any, Partial], bool]
 Functions: TypeAlias = Callable[[FunctionCall], Test]
@@ -63,6 +64,15 @@ class Asked:
         return self._last if self._expression is None else self._expression.last_error
 
     @property
+    def fields(self) -> set[str] | None:
+        """The fields of events that it looks at; None: it looks at whole events."""
+        if self.tree is None:
+            return None
+        paths = [node.path for node, _depth in walk(self.tree) if isinstance(node, Field)]
+        names = {_field_of(path) for path in paths}
+        return None if None in names else {name for name in names if name is not None}
+
+    @property
     def text(self) -> str:
         """How it was written, where it is an expression."""
         return "" if self._expression is None else self._expression.source
@@ -72,6 +82,14 @@ class Asked:
         if value is not self._failed_with:
             self._failed += 1
         self._failed_with, self._last = value, why
+
+
+def _field_of(path: tuple[Any, ...]) -> str | None:
+    """Return the field of an event that a path begins with; None: the whole event."""
+    first, *rest = path
+    if not isinstance(first, Held):
+        return str(first)
+    return rest[0] if first.which != "all" and rest and isinstance(rest[0], str) else None
 
 
 class Conditions:
@@ -118,7 +136,7 @@ class Conditions:
 
         def ask(value: Any, run: Run | None) -> bool:
             try:
-                return bool(function(value, PartialEvents(run)))
+                return bool(function(whole(value), PartialEvents(run)))
             except Exception as error:  # noqa: BLE001 - user code: whatever it raises is false, counted and shown
                 asked.failed(value, f"{type(error).__name__}: {error}")
                 return False
@@ -160,14 +178,14 @@ def _last(run: Run | None, stage: str) -> Any:
 
 
 def _all(run: Run | None, stage: str) -> list[Any]:
-    return [each.event.value for each in taken(None if run is None else run.path) if each.stage == stage][::-1]
+    return [each.event.whole for each in taken(None if run is None else run.path) if each.stage == stage][::-1]
 
 
 def _first(run: Run | None, stage: str) -> Any:
-    events = _all(run, stage)
+    events = [each.event for each in taken(None if run is None else run.path) if each.stage == stage]
     if not events:
         raise KeyError(stage)
-    return events[0]
+    return events[-1].value
 
 
 _HELD: dict[str, Callable[[Any, str], Any]] = {"first": _first, "last": _last, "all": _all}
@@ -178,7 +196,7 @@ class PartialEvents(dict[str, list[Any]]):
 
     def __init__(self, run: Run | None) -> None:
         events = by_stage(None if run is None else run.path)
-        super().__init__({stage: [event.value for event in several] for stage, several in events.items()})
+        super().__init__({stage: [event.whole for event in several] for stage, several in events.items()})
 
     def __missing__(self, stage: str) -> list[Any]:
         return []

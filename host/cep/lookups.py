@@ -82,8 +82,7 @@ class Index(Generic[R]):
         several = [field.fields for field in self._fields.values()]
         if self._always or None in several:
             return None
-        names = frozenset(name for names in several for name in names or ())
-        return names if all(map(str.isidentifier, names)) else None
+        return frozenset(name for names in several for name in names or ())
 
     def find_all(self, events: Values) -> dict[int, list[R]]:
         """Return the rules for each of several events, by its index; those that find none are left out."""

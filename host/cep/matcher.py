@@ -157,7 +157,7 @@ def as_match(result: Result) -> Match:
     stages = by_stage(found.run.path)
     return Match(
         found.kind,
-        {name: [event.value for event in events] for name, events in stages.items()},
+        {name: [event.whole for event in events] for name, events in stages.items()},
         {name: [event.position for event in events] for name, events in stages.items()},
         of_key(result.key),
         result.placed.rule.id,

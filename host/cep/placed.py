@@ -46,6 +46,12 @@ class Placed:
         self.needs = () if beginning == NEVER else needs(beginning, self.machine.asked)
 
     @property
+    def fields(self) -> frozenset[str] | None:
+        """The fields of events that its conditions look at; None: whole events."""
+        several = [asked.fields for asked in self.machine.asked.values()]
+        return None if None in several else frozenset(name for names in several for name in names or ())
+
+    @property
     def condition_errors(self) -> int:
         """How often its conditions could not work with an event."""
         return sum(asked.errors for asked in self.machine.asked.values())

@@ -14,17 +14,25 @@ from typing import Any
 
 import msgspec
 
+from trimtab.values import whole
+
 
 class Event(msgspec.Struct, gc=False, eq=False):
     """An event that some partial match has taken, or may take."""
 
     value: Any
+    """A JSON value, or a row of one: conditions look at either."""
     time: int
     """Event time or arrival, ms."""
     number: int
     """In the order in which events were processed."""
     position: int
     """In the order in which events came."""
+
+    @property
+    def whole(self) -> Any:
+        """The JSON value."""
+        return whole(self.value)
 
 
 class Taken(msgspec.Struct, frozen=True, gc=False, eq=False):

@@ -8,6 +8,9 @@ from typing import Any
 import msgspec
 
 from trimtab.cep.runs import Event, Partials, Run, Taken
+from trimtab.values import Row, decode
+
+_encode = msgspec.json.Encoder().encode
 
 
 class StoredEvent(msgspec.Struct, array_like=True, frozen=True):
@@ -16,7 +19,7 @@ class StoredEvent(msgspec.Struct, array_like=True, frozen=True):
     time: int
     number: int
     position: int
-    value: Any
+    value: msgspec.Raw
 
 
 class StoredPartials(msgspec.Struct, array_like=True, frozen=True):
@@ -45,7 +48,9 @@ def load(stored: StoredPartials, number: Callable[[], int]) -> Partials:
     """Return partial matches from what is stored. ``number``: gives events their places in the order of all."""
     order = sorted(range(len(stored.events)), key=lambda index: stored.events[index].number)
     numbers = {index: number() for index in order}
-    events = [Event(each.value, each.time, numbers[index], each.position) for index, each in enumerate(stored.events)]
+    events = [
+        Event(decode(each.value), each.time, numbers[index], each.position) for index, each in enumerate(stored.events)
+    ]
     taken: list[Taken] = []
     firsts: list[Event] = []
     for stage, event, previous in stored.taken:
@@ -56,6 +61,10 @@ def load(stored: StoredPartials, number: Callable[[], int]) -> Partials:
     partials.withheld = [Run(state, taken[path], firsts[path]) for state, path in stored.withheld]
     partials.stopped, partials.deadlines = stored.stopped, stored.deadlines
     return partials
+
+
+def _text(value: Any) -> msgspec.Raw:
+    return msgspec.Raw(value.line.rstrip() if isinstance(value, Row) else _encode(value))
 
 
 class _Writer:
@@ -85,5 +94,5 @@ class _Writer:
     def _event(self, event: Event) -> int:
         if id(event) not in self._events:
             self._events[id(event)] = len(self.events)
-            self.events.append(StoredEvent(event.time, event.number, event.position, event.value))
+            self.events.append(StoredEvent(event.time, event.number, event.position, _text(event.value)))
         return self._events[id(event)]

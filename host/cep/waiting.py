@@ -47,8 +47,8 @@ class Columns(NamedTuple):
     def rows(self, indexes: Sequence[int]) -> Iterator[Row]:
         """Yield some of the events."""
         times, numbers, keys, values, positions = self
-        for i, value in zip(indexes, values.some(indexes), strict=True):
-            yield times[i], numbers[i], keys[i], value, positions[i]
+        for i in indexes:
+            yield times[i], numbers[i], keys[i], values[i], positions[i]
 
 
 class Waiting:

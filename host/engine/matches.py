@@ -76,7 +76,7 @@ def _match(source: str, result: Result) -> Match:
         found.kind,
         key,
         found.time,
-        {name: [event.value for event in events] for name, events in stages.items()},
+        {name: [event.whole for event in events] for name, events in stages.items()},
     )
 
 

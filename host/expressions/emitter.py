@@ -32,6 +32,7 @@ from trimtab.expressions.tree import (
     Slot,
     Unary,
 )
+from trimtab.values import whole
 
 _ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
     "+": operators.add,
@@ -84,6 +85,8 @@ class Emitter:
                 return self._literal(value)
             case Slot(number, kind):
                 return Code(_name(slot_name(number)), kind, simple=True, plain=True)
+            case Field((Held(),) as path):
+                return Code(self.call(whole, Code(_name(self._load(path)))))
             case Field(path):
                 return Code(_name(self._load(path)), simple=True)
             case Index(target, index):
