@@ -52,6 +52,14 @@ class _Reader(asyncio.StreamReader):
         self.feed_eof()
 
 
+async def _streams(sock: socket.socket) -> tuple[_Reader, asyncio.StreamWriter]:
+    """As ``asyncio.open_unix_connection``, with our reader."""
+    sock.setblocking(False)
+    reader, loop = _Reader(sock), asyncio.get_running_loop()
+    transport, protocol = await loop.create_unix_connection(lambda: asyncio.StreamReaderProtocol(reader), sock=sock)
+    return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
+
+
 class Worker:
     """One forked process, with its socket."""
 
@@ -142,9 +150,8 @@ class NurseryProcess:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=sys.stderr.fileno(),  # what a script prints must not end up among a sink's values
             )
-        ours.setblocking(False)
         self._control = ours
-        self._reader, self._writer = await asyncio.open_unix_connection(sock=ours)
+        self._reader, self._writer = await _streams(ours)
         self._listener = asyncio.create_task(self._listen())
         return self
 
@@ -185,10 +192,8 @@ class NurseryProcess:
             os.close(beat)
         with suppress(ConnectionError):  # it has ended already, and whoever listens will hear it
             ours.sendall(wire.encode(reach))
-        ours.setblocking(False)
-        reader, loop = _Reader(ours), asyncio.get_running_loop()
-        transport, protocol = await loop.create_unix_connection(lambda: asyncio.StreamReaderProtocol(reader), sock=ours)
-        return Worker(pid, reader, asyncio.StreamWriter(transport, protocol, reader, loop), heard, ended, reach)
+        reader, writer = await _streams(ours)
+        return Worker(pid, reader, writer, heard, ended, reach)
 
     async def _fork(self, role: bytes, descriptors: list[int]) -> _Birth:
         birth: asyncio.Future[_Birth] = asyncio.get_running_loop().create_future()

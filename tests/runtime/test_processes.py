@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import Awaitable, Callable
+
+import pytest
 
 from tests.runtime.held_lanes import NoOwner
 from trimtab.engine.engine import Plan
+from trimtab.errors import LaneDied
 from trimtab.runtime import wire
 from trimtab.runtime.processes import NurseryProcess, Worker
 from trimtab.runtime.supervisor import Lane
@@ -42,6 +47,20 @@ def test_what_a_process_said_before_it_ended_with_messages_unread_is_heard() -> 
         assert await worker.receive() is None
 
     asyncio.run(with_worker(use))
+
+
+def test_a_nursery_that_ends_while_it_starts_is_told_to_who_waits_for_a_worker() -> None:
+    async def start() -> None:
+        async with NurseryProcess(SETUP) as nursery:
+            os.kill(nursery.pid, signal.SIGSTOP)  # so that it ends with a request unread, which resets the connection
+            starting = asyncio.create_task(nursery.start(b"L"))
+            await asyncio.sleep(0)
+            os.kill(nursery.pid, signal.SIGKILL)
+            with pytest.raises(LaneDied, match="the nursery process is gone"):
+                await asyncio.wait_for(starting, 20)
+            await nursery.ended
+
+    asyncio.run(start())
 
 
 class SlowOwner(NoOwner):
