@@ -123,10 +123,18 @@ class Fields:
         self.decode_lines = msgspec.json.Decoder(struct).decode_lines
         """Return a row for each line. Raises ``msgspec.ValidationError`` where some line is no object."""
         self._getters = {name: attrgetter(attribute) for name, attribute in attributes.items()}
+        self._key, self._wanted = key, wanted
 
     def column(self, rows: Iterable[Any], name: str) -> list[Any]:
         """Return one of the fields of each row. Where it is missing: None, or ``MISSING`` if it is wanted."""
         return list(map(self._getters[name], rows))
+
+    def keys(self, rows: Iterable[Any]) -> list[Any] | None:
+        """Return the key of each row, None where it is missing. None where events have no keys."""
+        if self._key is None:
+            return None
+        keys = self.column(rows, self._key)
+        return [None if key is MISSING else key for key in keys] if self._key in self._wanted else keys
 
 
 @lru_cache(maxsize=64)

@@ -12,6 +12,7 @@ from trimtab.cep.placed import Placed
 from trimtab.cep.waiting import Columns
 
 _MOST_FIELDS = 12
+"""Many events have no more: then they are decoded."""
 
 
 class RuleIndex:
@@ -41,10 +42,9 @@ class RuleIndex:
     @property
     def fields(self) -> frozenset[str] | None:
         """The fields of events that rules look at; None: whole events, or too many to gain anything."""
-        first, names = self._index.fields, {name for name, count in self._fields.items() if count}
-        if first is None or len(names) > _MOST_FIELDS or not all(name and name.isidentifier() for name in names):
-            return None
-        return first.union(name for name in names if name is not None)
+        names = [name or "" for name, count in self._fields.items() if count]
+        few = self._index.columnar and len(names) <= _MOST_FIELDS
+        return frozenset(names) if few and all(map(str.isidentifier, names)) else None
 
     def find_all(self, columns: Columns) -> dict[int, list[Placed]]:
         """Return the rules that events may begin a match of, by the index of the event."""

@@ -77,12 +77,9 @@ class Index(Generic[R]):
         return field.beyond(number)
 
     @property
-    def fields(self) -> frozenset[str] | None:
-        """The fields that :meth:`find_all` reads of every event; None: it looks at whole events."""
-        several = [field.fields for field in self._fields.values()]
-        if self._always or None in several:
-            return None
-        return frozenset(name for names in several for name in names or ())
+    def columnar(self) -> bool:
+        """Whether columns tell :meth:`find_all` that events find nothing; else it looks at whole events."""
+        return not self._always and all(field.columnar for field in self._fields.values())
 
     def find_all(self, events: Values) -> dict[int, list[R]]:
         """Return the rules for each of several events, by its index; those that find none are left out."""
@@ -180,9 +177,8 @@ class _FieldIndex(Generic[R]):
         return _Gate(self._name, -inf, most) if least == inf else _Gate(self._name, least, inf)
 
     @property
-    def fields(self) -> list[str] | None:
-        """The fields that :meth:`find_all` reads of every event; None: it looks at whole events."""
-        return None if self._name is None else [self._name, *(name for name in self._gates if name is not None)]
+    def columnar(self) -> bool:
+        return self._name is not None
 
     def add(self, need: Need, rule: R) -> None:
         if need.side == "equal":

@@ -57,7 +57,7 @@ class EventReader:
     ) -> None:
         self.bad: list[BadLine] = []
         self.count = 0
-        self._timestamp, self._key = timestamp, key
+        self._timestamp = timestamp
         self._read_time, self._read_key = read_path(timestamp), None if key is None else read_path(key)
         self.keyed = key is not None
         self._event_time, self._now = event_time, now
@@ -84,7 +84,7 @@ class EventReader:
                 rows = self._fields.decode_lines(data)
                 values = Lines(lines, rows, self._fields)
                 times = self._fields.column(rows, self._timestamp)
-                keys = [None] * len(lines) if self._key is None else self._fields.column(rows, self._key)
+                keys = self._fields.keys(rows) or [None] * len(lines)
         except INVALID:
             return None
         plain = len(times) == len(lines) and all(map(bytes.strip, lines)) and {*map(type, times)} == {int}

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from trimtab.engine.state import DueTimer
-from trimtab.values import INVALID, LATEST, MISSING, Decoded, Lines, Values, fields_of, has_blank, read_path
+from trimtab.values import INVALID, LATEST, Decoded, Lines, Values, fields_of, has_blank, read_path
 
 
 class SourceSpec(msgspec.Struct, frozen=True):
@@ -220,10 +220,8 @@ class Events:
         if wanted and len(rows) == self.count:
             self._values = Lines.of(data, rows, fields)
             self._positions = self._positions or self._values.offsets(self.batch.start)
-        keys, times = (None if path is None else fields.column(rows, path) for path in (spec.key, spec.timestamp))
-        if keys is not None and spec.key in wanted:
-            keys = [None if key is MISSING else key for key in keys]
-        return keys, times, len(rows)
+        times = None if spec.timestamp is None else fields.column(rows, spec.timestamp)
+        return fields.keys(rows), times, len(rows)
 
     def _take_timestamps(self, values: list[Any]) -> None:
         latest = max(values) if {*map(type, values)} == {int} else LATEST

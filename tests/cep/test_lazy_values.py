@@ -16,6 +16,7 @@ from trimtab.cep import begin, read_rule
 from trimtab.cep.conditions import Conditions
 from trimtab.cep.matcher import as_match
 from trimtab.cep.placed import Placed, place
+from trimtab.cep.sample import EventReader
 from trimtab.cep.snapshot import StoredPartials, load, store
 from trimtab.cep.stream import KeyedStream, Result
 from trimtab.engine.batch import Batch, Events, InvalidRecordsError, SourceSpec
@@ -143,3 +144,14 @@ def test_positions_and_keys_of_lines_are_those_of_decoded_events() -> None:
     assert list(lazy.positions) == list(eager.positions) == [10, 27, 30, 48]
     assert (lazy.keys, lazy.timestamps) == (eager.keys, eager.timestamps) == (["a", None, None, "é"], [1, 7, 3, 7])
     assert list(lazy.values) == list(eager.values)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.one_of(FIELDS.map(msgspec.json.encode), st.sampled_from([b"", b" ", b"7", b"{", b"{} {}"]))))
+def test_sample_events_are_read_as_lines_as_they_are_decoded(lines: list[bytes]) -> None:
+    read = []
+    for fields in (None, frozenset("kx")):
+        reader = EventReader("ts", "k", event_time=True, now=lambda: 0, fields=fields)
+        first = reader.read([line + b"\n" for line in lines])
+        read.append((list(first.one_by_one()), reader.bad, reader.count))
+    assert read[0] == read[1]
