@@ -55,6 +55,7 @@ class Rules:
         self._rows: list[StateRow] = []
         self._open: dict[str, dict[tuple[StreamId, str, Key], int]] = {}
         """How many partial matches each rule has, by stream, version and key."""
+        self._open_in_all: Counter[str] = Counter()
         self._late: Counter[str] = Counter()
         self._touched: set[str] = set()
         self._looking: Iterator[str] = iter(())
@@ -72,6 +73,7 @@ class Rules:
         for name in deletes:
             rows += self.versions.drop(name)
             self._open.pop(name, None)
+            del self._open_in_all[name]
         for name, one in compiled.items():
             rows += self.versions.put(name, one)
             self._touched.add(name)
@@ -85,6 +87,7 @@ class Rules:
     def _count_open(self, name: str) -> None:
         """Count the partial matches of a rule anew, after a change."""
         sizes = self._open[name] = {}
+        del self._open_in_all[name]
         running = self.versions.running.get(name)
         if running is None:
             return
@@ -93,6 +96,7 @@ class Rules:
             for placed in running.versions(sid):
                 for key in stream.keys_of(placed):
                     sizes[(sid, placed.version, key)] = len(stream.open[key][placed].runs)
+        self._open_in_all[name] = sum(sizes.values())
 
     # --- events ---
 
@@ -192,10 +196,9 @@ class Rules:
     def _size(self, name: str, place: tuple[StreamId, str, Key], size: int) -> None:
         sizes = self._open.setdefault(name, {})
         self._touched.add(name)
+        self._open_in_all[name] += size - sizes.pop(place, 0)
         if size:
             sizes[place] = size
-        else:
-            sizes.pop(place, None)
 
     def take_counts(self) -> dict[str, RuleCount]:
         """Return what rules have done since the last time, by name: those of which something has changed."""
@@ -220,7 +223,7 @@ class Rules:
         return names
 
     def _count(self, name: str, running: Running) -> RuleCount:
-        count = RuleCount(open=sum(self._open.get(name, {}).values()))
+        count = RuleCount(open=self._open_in_all[name])
         for sid in {*running.placed, *running.draining}:
             for placed in running.versions(sid):
                 before = placed.told or (0, 0, 0)
