@@ -25,7 +25,7 @@ INVALID = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 MISSING = nan
 """Stands in a column where an event has no such field: no rule looks for it."""
 
-_FIELD = "field_"
+FIELD = "field_"
 """How the attributes of rows begin: no field of an event can be taken for another attribute."""
 _UNREAD: Any = object()
 
@@ -67,7 +67,7 @@ class Row(msgspec.Struct, gc=False, eq=False):
     """Its text, of events that rules keep."""
 
     def __getitem__(self, name: str) -> Any:
-        value = getattr(self, _FIELD + name, _UNREAD)
+        value = getattr(self, FIELD + name, _UNREAD)
         if value is MISSING:
             raise KeyError(name)
         return self.whole()[name] if value is _UNREAD else value  # a rule that came later wants another field
@@ -113,7 +113,7 @@ class Fields:
     """
 
     def __init__(self, key: str | None, timestamp: str | None, wanted: frozenset[str]) -> None:
-        attributes = {name: _FIELD + name for name in wanted}
+        attributes = {name: FIELD + name for name in wanted}
         for attribute, name in (("key", key), ("timestamp", timestamp)):
             if name is not None:
                 attributes.setdefault(name, attribute)

@@ -119,7 +119,7 @@ class Conditions:
             if known is not None:
                 return known
             iterative = any(isinstance(node, Field) and isinstance(node.path[0], Held) for node, _depth in walk(tree))
-            expression = Expression(source, tree, now=self._now, held=_HELD if iterative else None)
+            expression = Expression(source, tree, now=self._now, held=_HELD if iterative else None, rows=True)
         except ExpressionError as error:
             wanted = "a GROOVY condition within the expression language" if groovy else "an expression"
             raise refused(path, wanted, f"{source!r}: {error}") from error

@@ -30,6 +30,8 @@ def function(event, run=None):
         LOADS
     except lookup_errors:
         return False
+    except unread:
+        return read_whole(event, run)
     try:
         return RESULT
     except missing:
@@ -54,28 +56,50 @@ def compile_test(
     now: Clock,
     record: Callable[[Exception, Any], None],
     held: Mapping[str, HeldReader],
+    *,
+    rows: bool,
 ) -> Callable[..., bool]:
     """Compile a tree whose parameters are resolved to a function that tells whether it is true of an event.
 
-    The function's second argument is the partial match that ``held`` reads, by :attr:`Held.which`. ``record`` is told
-    of every event that the function could not work with. Raises :class:`~trimtab.expressions.ExpressionError` for
-    unknown functions, wrong patterns and the like.
+    The function's second argument is the partial match that ``held`` reads, by :attr:`Held.which`. ``rows``: events may
+    be :class:`~trimtab.values.Row`. ``record`` is told of every event that the function could not work with. Raises
+    :class:`~trimtab.expressions.ExpressionError` for unknown functions, wrong patterns and the like.
     """
     names = {
         "missing": MissingField,
         "failures": (EvaluationError, RecursionError),
         "record": record,
+        "unread": (),
         **{held_name(which): read for which, read in held.items()},
     }
-    shared = slotted(node)
-    if shared is not None:
-        with suppress(ExpressionError):  # what it says must be said of this source
-            code, constants = _shared_test(shared[0])
-            slots = {slot_name(number): value for number, value in enumerate(shared[1])}
-            return _run(code, {**names, **constants, **slots})
-    emitter = Emitter(source, now)
-    code = _code(_TEST, emitter.boolean(node), emitter.loads)
-    return _run(code, {**names, **emitter.names})
+    test = _Test(node, source, now, names)
+    return test.compile(rows=True, unread=AttributeError, read_whole=test) if rows else test.compile(rows=False)
+
+
+class _Test:
+    """Makes the functions of a test. Called, it asks one that takes rows for events like all others."""
+
+    __slots__ = ("_function", "_names", "_node", "_now", "_source")
+
+    def __init__(self, node: Node, source: str, now: Clock, names: dict[str, Any]) -> None:
+        self._node, self._source, self._now, self._names = node, source, now, names
+        self._function: Callable[..., bool] | None = None
+
+    def __call__(self, event: Any, run: Any) -> bool:
+        if self._function is None:
+            self._function = self.compile(rows=False)
+        return self._function(event, run)
+
+    def compile(self, *, rows: bool, **more: Any) -> Callable[..., bool]:
+        shared = slotted(self._node)
+        if shared is not None:
+            with suppress(ExpressionError):  # what it says must be said of this source
+                code, constants = _shared_test(shared[0], rows)
+                slots = {slot_name(number): value for number, value in enumerate(shared[1])}
+                return _run(code, {**self._names, **constants, **slots, **more})
+        emitter = Emitter(self._source, self._now, rows=rows)
+        result = emitter.boolean(self._node)
+        return _run(_code(_TEST, result, emitter.checked_loads), {**self._names, **emitter.names, **more})
 
 
 def compile_value(node: Node, source: str, now: Clock) -> Callable[[Any], Any]:
@@ -88,10 +112,11 @@ def compile_value(node: Node, source: str, now: Clock) -> Callable[[Any], Any]:
 
 
 @lru_cache(maxsize=4096)
-def _shared_test(template: Template) -> tuple[CodeType, dict[str, Any]]:
+def _shared_test(template: Template, rows: bool) -> tuple[CodeType, dict[str, Any]]:
     """Return the code of a tree with slots, and its globals but for what belongs into these."""
-    emitter = Emitter("", None)
-    return _code(_TEST, emitter.boolean(template.node), emitter.loads), emitter.names
+    emitter = Emitter("", None, rows=rows)
+    result = emitter.boolean(template.node)
+    return _code(_TEST, result, emitter.checked_loads), emitter.names
 
 
 def _code(frame: str, result: ast.expr, loads: list[ast.stmt]) -> CodeType:

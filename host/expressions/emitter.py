@@ -32,7 +32,7 @@ from trimtab.expressions.tree import (
     Slot,
     Unary,
 )
-from trimtab.values import whole
+from trimtab.values import FIELD, MISSING, whole
 
 _ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
     "+": operators.add,
@@ -66,9 +66,12 @@ class Code:
 
 
 class Emitter:
-    """Emits the code of one expression, and collects what the code needs."""
+    """Emits the code of one expression, and collects what the code needs.
 
-    def __init__(self, source: str, now: Callable[[], int] | None) -> None:
+    ``rows``: events may be rows. The code takes their attributes, and raises ``AttributeError`` for what has none.
+    """
+
+    def __init__(self, source: str, now: Callable[[], int] | None, *, rows: bool = False) -> None:
         self.names: dict[str, Any] = {}
         """The globals of the code."""
         self.loads: list[ast.stmt] = []
@@ -77,6 +80,9 @@ class Emitter:
         """The local of each path that is read."""
         self._source = source
         self._now = now
+        self._rows = rows
+        self._of_rows: list[str] = []
+        """Locals that may be ``MISSING``."""
 
     def emit(self, node: Node) -> Code:
         """Return the code of a node. Raises :class:`ExpressionError` for what cannot be right."""
@@ -116,6 +122,16 @@ class Emitter:
                 kind = first.kind if first.kind == second.kind else None
                 return Code(ast.IfExp(self.boolean(condition), first.node, second.node), kind)
 
+    @property
+    def checked_loads(self) -> list[ast.stmt]:
+        """The loads, and the end where a row lacks a field: then the whole expression is false."""
+        if not self._of_rows:
+            return self.loads
+        missing = self._constant(MISSING)
+        lacks: list[ast.expr] = [ast.Compare(_name(local), [ast.Is()], [missing]) for local in self._of_rows]
+        test = lacks[0] if len(lacks) == 1 else ast.BoolOp(ast.Or(), lacks)
+        return [*self.loads, ast.If(test, [ast.Return(ast.Constant(value=False))], [])]
+
     def boolean(self, node: Node) -> ast.expr:
         """Return the code of a node that must give true or false."""
         code = self.emit(node)
@@ -146,7 +162,12 @@ class Emitter:
             elif type(last) is int:
                 read = self.call(operators.item, Code(_name(self._load(tuple(parents)))), Code(ast.Constant(last)))
             else:
-                read = ast.Subscript(_name(self._load(tuple(parents))), ast.Constant(last), ast.Load())
+                target = _name(self._load(tuple(parents)))
+                read = ast.Subscript(target, ast.Constant(last), ast.Load())
+                if self._rows and (not parents or isinstance(parents[-1], Held)):
+                    self._of_rows.append(f"field{len(self.loads)}")
+                    attribute = ast.Attribute(target, f"{FIELD}{last}", ast.Load())
+                    read = ast.IfExp(self._is(Code(target), dict), read, attribute)
             local = self.paths[path] = f"field{len(self.loads)}"
             self.loads.append(ast.Assign([ast.Name(local, ast.Store())], read))
         return self.paths[path]

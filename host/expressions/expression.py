@@ -17,7 +17,13 @@ class Expression:
     __slots__ = ("_failures", "_now", "_value", "fields", "source", "test", "tree")
 
     def __init__(
-        self, source: str, tree: Node, *, now: Callable[[], int] | None, held: Mapping[str, HeldReader] | None = None
+        self,
+        source: str,
+        tree: Node,
+        *,
+        now: Callable[[], int] | None,
+        held: Mapping[str, HeldReader] | None = None,
+        rows: bool = False,
     ) -> None:
         self._failures = _Failures() if held is None else _FailuresByEvent()
         self._now = now
@@ -28,10 +34,11 @@ class Expression:
         """Its syntax tree, with the values of parameters in the place of their names."""
         self.fields = frozenset(_names(node) for node, _ in walk(tree) if isinstance(node, Field))
         """The paths that it reads from an event, each up to the first index: ``a.b[0].c`` reads ``("a", "b")``."""
-        self.test: Callable[..., bool] = compile_test(tree, source, now, self._failures.record, held or {})
+        self.test: Callable[..., bool] = compile_test(tree, source, now, self._failures.record, held or {}, rows=rows)
         """Tell whether it is true of an event, which may be any JSON value; it is only looked at.
 
         Where the tree has :class:`~trimtab.expressions.tree.Held`, ``held`` reads that in a second argument.
+        With ``rows`` events may be :class:`~trimtab.values.Row` too.
 
         Never raises for what an event holds: where a field is missing or a type does not fit, the answer is False,
         as it is where the result is no boolean. All but missing fields is counted in :attr:`errors`.
