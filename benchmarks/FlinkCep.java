@@ -32,8 +32,8 @@ import org.apache.flink.util.Collector;
 /**
  * The Flink side of the benchmark of pattern rules: JSON Lines in, matches as JSON Lines out.
  *
- * <p>Arguments: events, matches, number of rules, threshold, lateness in ms, {@code exchange} or {@code chained}, and
- * how many times; the first times warm up. Prints a line of JSON for each.
+ * <p>Arguments: events, matches, number of rules, threshold, lateness in ms, {@code exchange} or {@code chained},
+ * parallelism of what matches, and how many times; the first times warm up. Prints a line of JSON for each.
  */
 public final class FlinkCep {
     private static final ObjectMapper JSON = new ObjectMapper();
@@ -64,11 +64,12 @@ public final class FlinkCep {
         double threshold = Double.parseDouble(arguments[3]);
         long lateness = Long.parseLong(arguments[4]);
         boolean chained = arguments[5].equals("chained");
-        for (int time = 0; time < Integer.parseInt(arguments[6]); time++) {
+        int parallelism = Integer.parseInt(arguments[6]);
+        for (int time = 0; time < Integer.parseInt(arguments[7]); time++) {
             events = matches = started = 0;
             try (OutputStream file = new BufferedOutputStream(Files.newOutputStream(Path.of(arguments[1])), 1 << 16)) {
                 out = file;
-                run(arguments[0], rules, threshold, lateness, chained);
+                run(arguments[0], rules, threshold, lateness, chained, parallelism);
             }
             System.out.printf(
                     "{\"seconds\":%.6f,\"cpu\":%.6f,\"events\":%d,\"matches\":%d}%n",
@@ -76,20 +77,22 @@ public final class FlinkCep {
         }
     }
 
-    private static void run(String path, int rules, double threshold, long lateness, boolean chained)
+    private static void run(
+            String path, int rules, double threshold, long lateness, boolean chained, int parallelism)
             throws Exception {
         Configuration configuration = new Configuration();
         configuration.setString("pipeline.object-reuse", "true");
         configuration.setString("state.backend.type", "hashmap");
         configuration.setString("taskmanager.memory.network.min", "1g");
         configuration.setString("taskmanager.memory.network.max", "1g");
-        StreamExecutionEnvironment environment = StreamExecutionEnvironment.createLocalEnvironment(1, configuration);
+        StreamExecutionEnvironment environment = StreamExecutionEnvironment.createLocalEnvironment(parallelism, configuration);
         var readings =
                 environment
                         .addSource(new Lines(path), "lines", Types.POJO(Reading.class))
                         .assignTimestampsAndWatermarks(
                                 WatermarkStrategy.<Reading>forBoundedOutOfOrderness(Duration.ofMillis(lateness))
-                                        .withTimestampAssigner((reading, before) -> reading.ts));
+                                        .withTimestampAssigner((reading, before) -> reading.ts))
+                        .setParallelism(1);
         KeyedStream<Reading, String> byRack = readings.keyBy(reading -> reading.rack);
         if (chained) {
             byRack = DataStreamUtils.reinterpretAsKeyedStream(readings, reading -> reading.rack, Types.STRING);

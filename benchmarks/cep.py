@@ -20,7 +20,7 @@ from rich.table import Table
 
 from benchmarks import cep_host
 from benchmarks.__main__ import describe_machine
-from benchmarks.cep_work import LATENESS, write_readings
+from benchmarks.cep_work import LATENESS, write_halves, write_readings
 from tests.cep.oracle import flink
 
 CASES = ((1, 90), (1, 99), (10, 90), (100, 90), (1000, 90), (10_000, 90))
@@ -32,6 +32,8 @@ CHAINED = 1000
 """From so many rules on, a job has room for them in one thread only, and takes so long that one round is enough."""
 HOST_CASES = ((1, 90), (1, 99), (100, 90))
 """Those that the whole host does too."""
+BOTH_CORES = ((1, 90), (1, 99), (10, 90))
+"""Those that two lanes do, and a Flink job of parallelism 2."""
 ROUNDS = 3
 WARM_UPS = 2
 
@@ -65,37 +67,58 @@ class Comparison:
                 write_readings(self._folder / f"flink-{rules}.jsonl", FLINK_EVENTS[rules] // self._scale, rules)
         for number in range(ROUNDS):
             for rules, threshold in CASES:
-                self._note(self._trimtab(f"{rules}.jsonl", rules, threshold))
+                ours = self._note(self._trimtab(f"{rules}.jsonl", rules, threshold))
                 if (rules, threshold) in HOST_CASES:
-                    self._note(self._host(f"{rules}.jsonl", rules, threshold))
+                    self._check(self._note(self._host(f"{rules}.jsonl", rules, threshold)), ours)
                 if rules in FLINK_EVENTS and (number == 0 or rules < CHAINED):
-                    theirs = self._flink(rules, threshold)
-                    self._note(theirs)
+                    theirs = self._note(self._flink(rules, threshold))
                     self._check(self._trimtab(f"flink-{rules}.jsonl", rules, threshold), theirs)
+                if (rules, threshold) in BOTH_CORES:
+                    self._check(self._note(self._two_lanes(f"{rules}.jsonl", rules, threshold)), ours)
+                    self._check(self._note(self._flink(rules, threshold, parallelism=2)), theirs)
 
-    def _note(self, figures: Figures) -> None:
+    def _note(self, figures: Figures) -> Figures:
         known = self.best.setdefault((figures.rules, figures.threshold, figures.who), figures)
         known.wall, known.cpu = min(known.wall, figures.wall), min(known.cpu, figures.cpu)
+        return figures
 
-    def _check(self, ours: Figures, theirs: Figures) -> None:
+    def _check(self, ours: Figures, others: Figures) -> None:
         """Both must find the same."""
-        if ours.matches != theirs.matches:
-            raise AssertionError(f"expected {theirs.matches} matches, as Flink finds, got {ours.matches}: {ours}")
+        if ours.matches != others.matches:
+            raise AssertionError(
+                f"expected {others.matches} matches, as {others.who} finds, got {ours.matches}: {ours}"
+            )
 
     def _trimtab(self, events: str, rules: int, threshold: int) -> Figures:
-        command = [sys.executable, "-m", "benchmarks.cep_loop", str(self._folder / events), str(self._folder / "ours")]
-        return _figures(rules, threshold, "trimtab", _last_line([*command, str(rules), str(threshold)]))
+        return _figures(rules, threshold, "trimtab", _last_line(_loop(self._folder / events, rules, threshold)))
 
     def _host(self, events: str, rules: int, threshold: int) -> Figures:
         said = cep_host.measure(self._folder / events, EVENTS // self._scale, rules, threshold)
         return _figures(rules, threshold, "host", said)
 
-    def _flink(self, rules: int, threshold: int) -> Figures:
+    def _two_lanes(self, events: str, rules: int, threshold: int) -> Figures:
+        """Two at once, each with the events of half of the racks: what took longer counts."""
+        parts = [self._folder / f"{lane}-{events}" for lane in (0, 1)]
+        if not parts[0].exists():
+            write_halves(self._folder / events, parts)
+        lanes = [subprocess.Popen(_loop(part, rules, threshold), stdout=subprocess.PIPE, text=True) for part in parts]
+        said = [json.loads(lane.communicate()[0]) for lane in lanes]
+        total = {name: sum(each[name] for each in said) for name in ("cpu", "events", "matches")}
+        return _figures(rules, threshold, "two lanes", {**total, "seconds": max(each["seconds"] for each in said)})
+
+    def _flink(self, rules: int, threshold: int, parallelism: int = 1) -> Figures:
         how = "chained" if rules >= CHAINED else "exchange"
         files = [str(self._folder / f"flink-{rules}.jsonl"), str(self._folder / "theirs")]
-        numbers = [str(rules), str(threshold), str(LATENESS), how, str(WARM_UPS + 1)]
+        numbers = [str(rules), str(threshold), str(LATENESS), how, str(parallelism), str(WARM_UPS + 1)]
         java = ["java", "-Xmx3g", "-XX:+UseParallelGC", "-cp", self._class_path, "FlinkCep"]
-        return _figures(rules, threshold, "Flink", _last_line([*java, *files, *numbers]))
+        who = "Flink" if parallelism == 1 else "Flink twice"
+        return _figures(rules, threshold, who, _last_line([*java, *files, *numbers]))
+
+
+def _loop(events: Path, rules: int, threshold: int) -> list[str]:
+    """Return the command that takes events through rules."""
+    files = [str(events), str(events.with_suffix(".matches"))]
+    return [sys.executable, "-m", "benchmarks.cep_loop", *files, str(rules), str(threshold)]
 
 
 def _figures(rules: int, threshold: int, who: str, said: dict[str, float]) -> Figures:
@@ -117,11 +140,12 @@ def _compile(folder: Path) -> str:
     return os.pathsep.join((str(folder), jars))
 
 
-def table_of(best: dict[tuple[int, int, str], Figures], who: str) -> Table:
+def table_of(best: dict[tuple[int, int, str], Figures], who: str, flink: str = "Flink") -> Table:
     """What an event costs each, and how many times more it costs Flink."""
-    table = Table("rules", "begin", "Flink us/event", "its CPU us", f"{who} us/event", "its CPU us", "times", "of CPU")
-    for rules, threshold in CASES if who == "trimtab" else HOST_CASES:
-        ours, theirs = best[rules, threshold, who], best.get((rules, threshold, "Flink"))
+    columns = [column for name in (flink, who) for column in (f"{name} us/event", "its CPU us")]
+    table = Table("rules", "begin", *columns, "times", "of CPU")
+    for rules, threshold in [case for case in CASES if (*case, who) in best]:
+        ours, theirs = best[rules, threshold, who], best.get((rules, threshold, flink))
         flinks = (f"{theirs.wall:,.2f}", f"{theirs.cpu:,.2f}") if theirs else ("", "")
         times = (f"{theirs.wall / ours.wall:,.1f}", f"{theirs.cpu / ours.cpu:,.1f}") if theirs else ("", "")
         row = (f"{rules:,}", f"{100 - threshold} %", *flinks, f"{ours.wall:.2f}", f"{ours.cpu:.2f}", *times)
@@ -148,6 +172,7 @@ def main() -> None:
         comparison = Comparison(Path(folder), 10 if arguments.quick else 1)
         comparison.run()
     console.print(table_of(comparison.best, "trimtab"), table_of(comparison.best, "host"))
+    console.print(table_of(comparison.best, "two lanes", "Flink twice"))
     beside = costs()
     console.print_json(json.dumps(beside))
     measured = [dataclasses.asdict(each) for each in comparison.best.values()]

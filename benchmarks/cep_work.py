@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,14 @@ def write_readings(path: Path, count: int, kinds: int) -> None:
         for number in range(count):
             at = number + lot.randrange(DISORDER)
             file.write(reading(lot.randrange(RACKS), at, lot.randrange(kinds), lot.random() * 100, lot.random()) + "\n")
+
+
+def write_halves(path: Path, halves: Sequence[Path]) -> None:
+    """Divide the readings of a file among others, by their racks."""
+    with path.open() as readings, ExitStack() as stack:
+        files = [stack.enter_context(half.open("w")) for half in halves]
+        for line in readings:
+            files[int(line[10 : line.index('"', 10)]) % len(files)].write(line)
 
 
 def write_rule(number: int, rules: int, threshold: int) -> dict[str, Any]:
