@@ -31,11 +31,12 @@ def chunks() -> list[Any]:
     ]
 
 
+@pytest.mark.parametrize("lines", [False, True], ids=["decoded", "lines"])
 @pytest.mark.parametrize(("path", "start"), chunks())
-def test_the_host_agrees_with_flink(path: Path, start: int) -> None:
+def test_the_host_agrees_with_flink(path: Path, start: int, lines: bool) -> None:
     problems = []
     for case in read(path)[start : start + CHUNK]:
-        got = replay(case)
+        got = replay(case, lines=lines)
         problem = disagreement(case, got)
         if problem:
             problems.append(report(case, got, problem))

@@ -4,33 +4,42 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import count
 from typing import Any
 
 from trimtab.cep import Match, Matcher, RuleError
+from trimtab.cep.matcher import as_match
+from trimtab.cep.stream import Incoming
+from trimtab.values import Fields, Lines
 
 Json = dict[str, Any]
 
 
-def replay(case: Json) -> Json:
-    """The host's answer to a case, in the form of the recorded ones; ``{"failed": error}`` if it broke."""
+def replay(case: Json, *, lines: bool = False) -> Json:
+    """The host's answer to a case, in the form of the recorded ones; ``{"failed": error}`` if it broke.
+
+    ``lines``: events are text, as in a lane, where the rule lets them be.
+    """
     try:
-        return _replay(case)
+        return _replay(case, lines=lines)
     except Exception as error:  # noqa: BLE001 - what breaks is to be shown with its case
         return {"failed": repr(error)}
 
 
-def _replay(case: Json) -> Json:
+def _replay(case: Json, *, lines: bool) -> Json:
     try:
         matcher = Matcher(with_callables(case["rule"]), timestamp="ts", key=None, time=case["time"])
     except RuleError as refusal:
         return {"refused": str(refusal)}
+    fields = matcher.stream.fields if lines and all(type(event.get("ts")) is int for event in case["events"]) else None
+    feed = matcher.feed if fields is None else _ByLine(matcher, fields).feed
     clock = _clock(case)
     found: list[Json] = []
     late: list[int] = []
     step = 0
     for position, event in enumerate(case["events"]):
         late_before = matcher.late
-        found += _written(matcher.feed(dict(event)), step)
+        found += _written(feed(dict(event)), step)
         if matcher.late > late_before:
             late.append(position)
         step += 1
@@ -38,6 +47,20 @@ def _replay(case: Json) -> Json:
             found += _written(matcher.advance(to), step)
             step += 1
     return {"matches": found, "late": late}
+
+
+class _ByLine:
+    """Feeds the stream of a matcher with events as a lane does where only rules look at them."""
+
+    def __init__(self, matcher: Matcher, wanted: frozenset[str]) -> None:
+        self._matcher, self._fields, self._position = matcher, Fields(None, "ts", wanted), count()
+
+    def feed(self, event: Json) -> list[Match]:
+        lines, late = [json.dumps(event).encode() + b"\n"], list[Incoming]()
+        values = Lines(lines, self._fields.decode_lines(lines[0]), self._fields)
+        results = self._matcher.stream.feed_batch([event["ts"]], [None], values, [next(self._position)], late)
+        self._matcher.late += len(late)
+        return list(map(as_match, results))
 
 
 def _clock(case: Json) -> dict[int, list[int]]:
