@@ -67,8 +67,7 @@ class Loop:
         count = batch.count(b"\n") + 1
         record = Batch(id=1, generation=1, source="racks", data=batch, count=count, arrival=0, start=self._bytes)
         self._bytes += len(batch) + 1
-        fields = self.stream.fields
-        events = Events(record, SOURCE, decoded=fields is None, fields=fields or frozenset())
+        events = Events(record, SOURCE, decoded=False, fields=self.stream.fields)
         late: list[Incoming] = []
         feed(self.stream, events, STREAM, late)
         assert not late

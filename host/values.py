@@ -138,9 +138,9 @@ class Fields:
 
 
 @lru_cache(maxsize=64)
-def fields_of(key: str | None, timestamp: str | None = None, wanted: frozenset[str] = frozenset()) -> Fields | None:
+def fields_of(key: str | None, timestamp: str | None = None, wanted: frozenset[str] = frozenset()) -> Fields:
     """Return what reads the fields of keys and times, where there are such, and those that rules want."""
-    return None if key is None and timestamp is None and not wanted else Fields(key, timestamp, wanted)
+    return Fields(key, timestamp, wanted)
 
 
 class Lines:

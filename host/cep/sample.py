@@ -62,8 +62,8 @@ class EventReader:
         self.keyed = key is not None
         self._event_time, self._now = event_time, now
         self._lines = 0
-        is_flat = fields is not None and "." not in timestamp + (key or "")
-        self._fields = fields_of(key, timestamp, fields) if is_flat and fields is not None else None
+        is_nested = "." in timestamp + (key or "")
+        self._fields = None if fields is None or is_nested else fields_of(key, timestamp, fields)
 
     def read(self, lines: Sequence[bytes]) -> Readings:
         """Return the events of the next lines."""

@@ -82,13 +82,15 @@ class Events:
     """One batch as the handlers of one lane see it. Indexes count from 0 within the batch.
 
     ``decoded``: some handler or filter wants the events as Python values; else they are only checked.
-    ``fields``: of events that are not, :attr:`values` have columns of these.
+    ``fields``: what rules look at, and :attr:`values` have columns of; None: whole events, which are decoded then.
     Raises :class:`InvalidRecordsError` when a record is not valid JSON.
     """
 
     kind: EventKind = "event"
 
-    def __init__(self, batch: Batch, spec: SourceSpec, *, decoded: bool, fields: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, batch: Batch, spec: SourceSpec, *, decoded: bool, fields: frozenset[str] | None = frozenset()
+    ) -> None:
         self.batch = batch
         self.source = batch.source
         self.generation = batch.generation
@@ -106,7 +108,7 @@ class Events:
         """Event time of each event in ms, or None where the source has no event time: :meth:`timestamp` tells."""
         self.max_timestamp: int | None = None
         """The highest event time of the batch; None without one."""
-        self._load(spec, fields, decoded=decoded)
+        self._load(spec, None if decoded else fields)
 
     # --- what engines use ---
 
@@ -186,9 +188,10 @@ class Events:
 
     # --- loading ---
 
-    def _load(self, spec: SourceSpec, wanted: frozenset[str], *, decoded: bool) -> None:
+    def _load(self, spec: SourceSpec, wanted: frozenset[str] | None) -> None:
         try:
-            keys, times, count = self._routing(spec, wanted) if not decoded and _flat(spec) else self._decode(spec)
+            in_whole = wanted is None or not _flat(spec)
+            keys, times, count = self._decode(spec) if in_whole else self._routing(spec, wanted or frozenset())
         except INVALID as error:
             raise InvalidRecordsError(str(error)) from None
         # A line with two values and a blank one must not shift the others: each line is exactly one event.
@@ -210,9 +213,9 @@ class Events:
         data = self.batch.data
         if not data.isascii():
             data.decode()  # the decoders below skip most of the text without looking at its encoding
-        fields = fields_of(spec.key, spec.timestamp, wanted)
-        if fields is None:
+        if spec.key is None and spec.timestamp is None and not wanted:
             return None, None, len(_DECODE_RAW.decode_lines(data))
+        fields = fields_of(spec.key, spec.timestamp, wanted)
         try:
             rows = fields.decode_lines(data)
         except msgspec.ValidationError:  # some event is not an object
@@ -274,10 +277,9 @@ def event_id(source: str, partition: str, position: int) -> str:
 def read_keys(data: bytes, count: int, path: str) -> list[Any]:
     """Return the key of each record (one a line); None where there is none, or the record is not valid JSON."""
     try:
-        fields = fields_of(path) if "." not in path else None
-        rows = [] if fields is None else fields.decode_lines(data)
-        if fields is not None and len(rows) == count:
-            return fields.column(rows, path)
+        rows = [] if "." in path else fields_of(path).decode_lines(data)
+        if len(rows) == count:
+            return fields_of(path).column(rows, path)
     except INVALID:
         pass  # some record is not an object: look at each by itself
     read = read_path(path)

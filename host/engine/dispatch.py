@@ -142,8 +142,8 @@ class Dispatcher:
         if batch.rekeyed is not None:
             steps = []
         fields = self._rules.fields(batch.source, batch.rekeyed) if matched else frozenset()
-        decoded = fields is None or any(s.where is not None or s.active.instance.decodes for s in steps)
-        events = self._events(pending, fields or frozenset(), decoded=decoded)
+        decoded = any(s.where is not None or s.active.instance.decodes for s in steps)
+        events = self._events(pending, fields, decoded=decoded)
         if events is None:
             return
         pending.max_timestamp = events.max_timestamp
@@ -169,7 +169,7 @@ class Dispatcher:
 
         return hand
 
-    def _events(self, pending: Pending, fields: frozenset[str], *, decoded: bool) -> Events | None:
+    def _events(self, pending: Pending, fields: frozenset[str] | None, *, decoded: bool) -> Events | None:
         batch = pending.batch
         spec = self._sources[batch.source]
         try:

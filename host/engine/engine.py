@@ -444,7 +444,7 @@ class Engine:
     def hold(self, batch: Batch) -> None:
         """Take events again that wait for their event time; they were handled before, and their rules wait for them."""
         fields = self._rules.fields(batch.source, batch.rekeyed)
-        events = Events(batch, self._sources[batch.source], decoded=fields is None, fields=fields or frozenset())
+        events = Events(batch, self._sources[batch.source], decoded=False, fields=fields)
         for _found in self._rules.feed(events, batch.rekeyed, again=True):
             raise AssertionError("nothing is found while event time stands still")
 

@@ -45,7 +45,7 @@ def rules(*conditions: tuple[str, str], conditions_of: Conditions | None = None,
 
 def events_of(lines: list[bytes], fields: frozenset[str] | None, start: int = 0) -> Events:
     batch = Batch(id=1, generation=1, source="s", data=b"\n".join(lines), count=len(lines), arrival=7, start=start)
-    return Events(batch, SPEC, decoded=fields is None, fields=fields or frozenset())
+    return Events(batch, SPEC, decoded=False, fields=fields)
 
 
 def take(stream: KeyedStream, lines: list[bytes], lateness: int, *, lazy: bool, start: int = 0) -> list[Any]:
@@ -127,6 +127,8 @@ def test_a_number_that_no_float_can_hold_is_an_infinity() -> None:
     stream = stream_of(*rules(("x > 5", "x > 0")))
     ((_found, events),) = take(stream, [b'{"ts":1,"x":9,"big":1e999}', b'{"ts":2,"x":1,"big":-1e999}'], -5, lazy=True)
     assert events == {"a": [{"ts": 1, "x": 9, "big": math.inf}], "b": [{"ts": 2, "x": 1, "big": -math.inf}]}
+    with pytest.raises(InvalidRecordsError):  # where somebody wants whole events
+        events_of([b'{"ts":1,"x":9,"big":1e999}'], None)
 
 
 @pytest.mark.parametrize(
