@@ -37,10 +37,8 @@ def place_rules(rules: int, threshold: int) -> list[Placed]:
 
 def batches(file: BinaryIO) -> Iterator[bytes]:
     """Yield whole lines, without the last newline."""
-    rest = b""
     while data := file.read(BATCH):
-        lines, _newline, rest = (rest + data).rpartition(b"\n")
-        yield lines
+        yield (data + file.readline())[:-1]
 
 
 class Loop:

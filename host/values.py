@@ -6,6 +6,7 @@ of decoding them; an event is decoded as a whole where somebody wants to see it.
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,8 +14,7 @@ from functools import lru_cache
 from io import BytesIO
 from itertools import accumulate
 from math import nan
-from operator import attrgetter
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import msgspec
 
@@ -106,6 +106,10 @@ class Decoded(list[Any]):
         return [value.get(name, MISSING) for value in self]
 
 
+_PLAIN_KEY: Any = str | int | None
+_PLAIN_TIME: Any = Annotated[int, msgspec.Meta(gt=-LATEST, lt=LATEST)]
+
+
 class Fields:
     """Reads fields of lines of JSON, which are objects, and skips the rest.
 
@@ -113,21 +117,40 @@ class Fields:
     """
 
     def __init__(self, key: str | None, timestamp: str | None, wanted: frozenset[str]) -> None:
-        attributes = {name: FIELD + name for name in wanted}
+        self._attributes = {name: FIELD + name for name in wanted}
         for attribute, name in (("key", key), ("timestamp", timestamp)):
             if name is not None:
-                attributes.setdefault(name, attribute)
-        parts = [(attribute, Any, MISSING if name in wanted else None) for name, attribute in attributes.items()]
-        renamed = {attribute: name for name, attribute in attributes.items()}
-        struct = msgspec.defstruct("Fields", parts, bases=(Row,), rename=renamed, gc=False, eq=False)
-        self.decode_lines = msgspec.json.Decoder(struct).decode_lines
-        """Return a row for each line. Raises ``msgspec.ValidationError`` where some line is no object."""
-        self._getters = {name: attrgetter(attribute) for name, attribute in attributes.items()}
-        self._key, self._wanted = key, wanted
+                self._attributes.setdefault(name, attribute)
+        self._key, self._timestamp, self._wanted = key, timestamp, wanted
+        self._read_any = self._reader({})
+        self._read_plain = self._reader({key: _PLAIN_KEY, timestamp: _PLAIN_TIME})
+        self._columns = {name: _column_of(attribute) for name, attribute in self._attributes.items()}
+
+    def _reader(self, types: dict[str | None, Any]) -> Callable[[bytes], list[Any]]:
+        """Return what reads rows whose fields have these types."""
+        fields: list[Any] = []
+        for name, attribute in self._attributes.items():
+            type_ = types.get(name, Any)
+            default = MISSING if name in self._wanted else None
+            fields.append((attribute, type_) if type_ is _PLAIN_TIME else (attribute, type_, default))
+        renamed = {attribute: name for name, attribute in self._attributes.items()}
+        struct = msgspec.defstruct("Fields", fields, bases=(Row,), rename=renamed, gc=False, eq=False, kw_only=True)
+        return msgspec.json.Decoder(struct).decode_lines
+
+    def read(self, data: bytes) -> tuple[list[Any], bool]:
+        """Return a row for each line, and whether all keys and times are plain.
+
+        Plain keys are strings, integers or None, plain times integers within ``LATEST``. Raises
+        ``msgspec.ValidationError`` where some line is no object, or holds a number that no float can hold.
+        """
+        try:
+            return self._read_plain(data), True
+        except msgspec.ValidationError:
+            return self._read_any(data), False
 
     def column(self, rows: Iterable[Any], name: str) -> list[Any]:
         """Return one of the fields of each row. Where it is missing: None, or ``MISSING`` if it is wanted."""
-        return list(map(self._getters[name], rows))
+        return self._columns[name](rows)
 
     def keys(self, rows: Iterable[Any]) -> list[Any] | None:
         """Return the key of each row, None where it is missing. None where events have no keys."""
@@ -135,6 +158,20 @@ class Fields:
             return None
         keys = self.column(rows, self._key)
         return [None if key is MISSING else key for key in keys] if self._key in self._wanted else keys
+
+    def times(self, rows: Iterable[Any]) -> list[Any] | None:
+        """Return what each row has for a time. None where events have none."""
+        return None if self._timestamp is None else self.column(rows, self._timestamp)
+
+
+def _column_of(attribute: str) -> Callable[[Iterable[Any]], list[Any]]:
+    """Return a function that reads an attribute of each row: its own code takes half the time of ``attrgetter``."""
+    code = ast.parse("lambda rows: [row.attribute for row in rows]", "<column>", "eval")
+    for node in ast.walk(code):
+        if isinstance(node, ast.Attribute):
+            node.attr = attribute
+    read: Callable[[Iterable[Any]], list[Any]] = eval(compile(code, "<column>", "eval"))  # noqa: S307 - a name alone
+    return read
 
 
 @lru_cache(maxsize=64)

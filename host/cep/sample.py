@@ -76,19 +76,21 @@ class EventReader:
             if not data.isascii():
                 data.decode()
             values: Values
+            plain = False
             if self._fields is None:
                 values = Decoded(_decode_lines(data))
                 times = list(map(self._read_time, values))
                 keys = [None] * len(lines) if self._read_key is None else list(map(self._read_key, values))
             else:
-                rows = self._fields.decode_lines(data)
+                rows, plain = self._fields.read(data)
                 values = Lines(lines, rows, self._fields)
-                times = self._fields.column(rows, self._timestamp)
+                times = self._fields.times(rows) or []
                 keys = self._fields.keys(rows) or [None] * len(lines)
         except INVALID:
             return None
-        plain = len(times) == len(lines) and all(map(bytes.strip, lines)) and {*map(type, times)} == {int}
-        if not plain or not -LATEST < min(times) <= max(times) < LATEST:
+        if len(times) != len(lines) or not all(map(bytes.strip, lines)):
+            return None
+        if not plain and ({*map(type, times)} != {int} or not -LATEST < min(times) <= max(times) < LATEST):
             return None
         first = self.count
         self._lines += len(lines)

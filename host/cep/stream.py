@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import count
 from typing import Any
@@ -90,15 +91,18 @@ class KeyedStream(Progress):
         values: Sequence[Any] | Lines,
         positions: Sequence[int],
         late: list[Incoming],
+        *,
+        plain_keys: bool = False,
     ) -> list[Result]:
         """Take events as :meth:`feed` does, given by their parts, which costs less.
 
-        ``keys``: JSON values, not yet as :func:`as_key` returns them. ``values``: of lines, :attr:`fields` were read.
-        Events wait in these sequences and matches hold the values, so that nobody may change them.
+        ``keys``: JSON values, not yet as :func:`as_key` returns them, or ``plain_keys``: strings, integers and None.
+        ``values``: of lines, :attr:`fields` were read. Events wait in these sequences and matches hold the values, so
+        that nobody may change them.
         """
         if not times:
             return []
-        if not _PLAIN_KEYS.issuperset(map(type, keys)):
+        if not (plain_keys or _PLAIN_KEYS.issuperset(map(type, keys))):
             keys = list(map(as_key, keys))
         first = self._reserve(len(times))
         numbers = range(first, first + len(times))
@@ -169,14 +173,19 @@ class KeyedStream(Progress):
             return []
         for columns, beginning in found:
             times, numbers, keys, values, positions = columns
-            wanted = [i for i, key in enumerate(keys) if key in begun or key in is_open]
-            wanted = [i for i in wanted if times[i] <= until]
+            looked_at = begun.union(is_open if len(is_open) < len(keys) else filter(is_open.__contains__, keys))
+            wanted = [i for i, key in enumerate(keys) if key in looked_at]
             concerned += [
                 (times[i], numbers[i], keys[i], value, positions[i], beginning.get(i, _NOBODY))
                 for i, value in zip(wanted, values.some(wanted), strict=True)
             ]
         concerned.sort()
+        del concerned[bisect_right(concerned, until, key=_time_of) :]
         return concerned
+
+
+def _time_of(event: Concerned) -> int:
+    return event[0]
 
 
 def _without_late(columns: Columns, clock: int, late: list[Incoming]) -> Columns:

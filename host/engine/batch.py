@@ -71,8 +71,8 @@ class InvalidRecordsError(ValueError):
     """Some record of a batch is not valid JSON."""
 
 
-_Routing: TypeAlias = tuple[list[Any] | None, list[Any] | None, int]
-"""The keys and the event times of events, where their source has such, and how many these are."""
+_Routing: TypeAlias = tuple[list[Any] | None, list[Any] | None, int, bool]
+"""The keys and the event times of events, where their source has such, how many these are, and if they are plain."""
 
 _DECODE_ANY = msgspec.json.Decoder()
 _DECODE_RAW = msgspec.json.Decoder(msgspec.Raw)
@@ -108,6 +108,8 @@ class Events:
         """Event time of each event in ms, or None where the source has no event time: :meth:`timestamp` tells."""
         self.max_timestamp: int | None = None
         """The highest event time of the batch; None without one."""
+        self.plain = False
+        """Whether keys are known to be strings, integers or None, and times integers: see :meth:`Fields.read`."""
         self._load(spec, None if decoded else fields)
 
     # --- what engines use ---
@@ -191,9 +193,10 @@ class Events:
     def _load(self, spec: SourceSpec, wanted: frozenset[str] | None) -> None:
         try:
             in_whole = wanted is None or not _flat(spec)
-            keys, times, count = self._decode(spec) if in_whole else self._routing(spec, wanted or frozenset())
+            routing = self._decode(spec) if in_whole else self._routing(spec, wanted or frozenset())
         except INVALID as error:
             raise InvalidRecordsError(str(error)) from None
+        keys, times, count, self.plain = routing
         # A line with two values and a blank one must not shift the others: each line is exactly one event.
         if count != self.count or (has_blank(self.batch.data) if self._values is None else self._values.has_blank):
             raise InvalidRecordsError("a line does not hold exactly one JSON value")
@@ -206,7 +209,7 @@ class Events:
         rows = self._objects = _DECODE_ANY.decode_lines(self.batch.data)
         paths = (spec.key, spec.timestamp)
         keys, times = (None if path is None else list(map(read_path(path), rows)) for path in paths)
-        return keys, times, len(rows)
+        return keys, times, len(rows), False
 
     def _routing(self, spec: SourceSpec, wanted: frozenset[str]) -> _Routing:
         """Read a few fields of the events."""
@@ -214,22 +217,20 @@ class Events:
         if not data.isascii():
             data.decode()  # the decoders below skip most of the text without looking at its encoding
         if spec.key is None and spec.timestamp is None and not wanted:
-            return None, None, len(_DECODE_RAW.decode_lines(data))
+            return None, None, len(_DECODE_RAW.decode_lines(data)), True
         fields = fields_of(spec.key, spec.timestamp, wanted)
         try:
-            rows = fields.decode_lines(data)
+            rows, plain = fields.read(data)
         except msgspec.ValidationError:  # some event is not an object
             return self._decode(spec)
         if wanted and len(rows) == self.count:
             self._values = Lines.of(data, rows, fields)
             self._positions = self._positions or self._values.offsets(self.batch.start)
-        times = None if spec.timestamp is None else fields.column(rows, spec.timestamp)
-        return fields.keys(rows), times, len(rows)
+        return fields.keys(rows), fields.times(rows), len(rows), plain
 
     def _take_timestamps(self, values: list[Any]) -> None:
-        latest = max(values) if {*map(type, values)} == {int} else LATEST
-        if latest < LATEST and min(values) > -LATEST:
-            self.timestamps, self.max_timestamp = values, latest
+        if self.plain or ({*map(type, values)} == {int} and min(values) > -LATEST and max(values) < LATEST):
+            self.timestamps, self.max_timestamp = values, max(values)
         else:
             arrival = self.batch.arrival
             self.timestamps = [int(v) if _is_time(v) else arrival for v in values]
@@ -277,7 +278,7 @@ def event_id(source: str, partition: str, position: int) -> str:
 def read_keys(data: bytes, count: int, path: str) -> list[Any]:
     """Return the key of each record (one a line); None where there is none, or the record is not valid JSON."""
     try:
-        rows = [] if "." in path else fields_of(path).decode_lines(data)
+        rows = [] if "." in path else fields_of(path).read(data)[0]
         if len(rows) == count:
             return fields_of(path).column(rows, path)
     except INVALID:

@@ -83,4 +83,5 @@ def feed(stream: KeyedStream, events: Events, sid: StreamId, late: list[Incoming
         values,
         events.positions,
         late,
+        plain_keys=events.plain and sid.key is None,
     )

@@ -24,14 +24,23 @@ from trimtab.engine.rule_streams import StreamId, feed
 
 SPEC = SourceSpec(key="k", timestamp="ts")
 STREAM = StreamId("s", None, event_time=True)
-FIRST = ("x > 5", "x <= 2", "x == 1 && y > 3", "x == 'a'", "x == 'a' && y == 2", "k == 'b'", "x > 1 || y < 3")
+FIRST = (
+    "x > 5",
+    "x <= 2",
+    "x == 1 && y > 3",
+    "x == 'a'",
+    "x == 'a' && y == 2",
+    "k == 'b'",
+    "x > 1 || y < 3",
+    "ts > 20",
+)
 SECOND = ("x > 0", "z == nil", "z != 3", "x > last('a').x", "first('a').y.v == 1", "y.v + last('a').z > 2", "o > 1")
 WHOLE = ("x > y", "count(all('a')) == 1", "string.length(str(last('a'))) > 20")
 VALUES: st.SearchStrategy[Any] = st.one_of(st.integers(0, 9), st.sampled_from([None, "a", True, 7.0, [7], {"v": 1}]))
-FIELDS = st.fixed_dictionaries(
-    {"ts": st.integers(0, 60)},
-    optional={"k": st.sampled_from("ab"), "x": VALUES, "y": VALUES, "z": VALUES, "": VALUES, "line": VALUES},
-)
+OTHERS = {"x": VALUES, "y": VALUES, "z": VALUES, "": VALUES, "line": VALUES}
+FIELDS = st.fixed_dictionaries({"ts": st.integers(0, 60)}, optional={"k": st.sampled_from("ab"), **OTHERS})
+UNUSUAL = st.fixed_dictionaries({}, optional={"ts": VALUES, "k": VALUES, **OTHERS})
+"""Keys and times of other types, or none."""
 
 
 def rules(*conditions: tuple[str, str], conditions_of: Conditions | None = None, **more: Any) -> list[Placed]:
@@ -62,7 +71,7 @@ def told(results: list[Result]) -> list[Any]:
 @settings(max_examples=400, deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from(FIRST), st.sampled_from(SECOND)), min_size=1, max_size=4),
-    st.lists(FIELDS, max_size=60),
+    st.lists(FIELDS, max_size=60) | st.lists(FIELDS | UNUSUAL, max_size=60),
     st.lists(st.integers(1, 45), min_size=1),
     st.integers(0, 30),
     st.sampled_from(["k", "x"]),

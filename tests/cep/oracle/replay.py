@@ -57,7 +57,7 @@ class _ByLine:
 
     def feed(self, event: Json) -> list[Match]:
         lines, late = [json.dumps(event).encode() + b"\n"], list[Incoming]()
-        values = Lines(lines, self._fields.decode_lines(lines[0]), self._fields)
+        values = Lines(lines, self._fields.read(lines[0])[0], self._fields)
         results = self._matcher.stream.feed_batch([event["ts"]], [None], values, [next(self._position)], late)
         self._matcher.late += len(late)
         return list(map(as_match, results))
