@@ -25,6 +25,8 @@ class Placed:
     order: int = 0
     open: int = 0
     """For how many keys it has partial matches."""
+    partial_matches: int = 0
+    """How many it has for all of them."""
     matches: int = 0
     timeouts: int = 0
     late: int = 0

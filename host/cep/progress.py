@@ -38,8 +38,8 @@ class Progress:
         self.event_time = event_time
         self.open = Opened()
         """The partial matches, by key and rule."""
-        self.changed: dict[tuple[Placed, Key], None] | None = None
-        """Where partial matches have changed, if somebody wants to know."""
+        self.changed: dict[tuple[Placed, Key], bool] | None = None
+        """Where partial matches have changed, if somebody wants to know, and whether there were none before."""
         self.timer: Callable[[], int] | None = None
         """Nanoseconds, to take samples of what events cost; None: none are taken."""
         self.stopped: list[tuple[Placed, Key]] = []
@@ -67,9 +67,11 @@ class Progress:
         before = self.open.find(placed, key)
         if before is not None:
             self.open.remove(placed, key, before)
+            placed.partial_matches -= len(before.runs)
         if not partials.idle:
             own = replace(partials, placed=placed, key=key, alarm=None)  # alarms of the other one may still be set
             self.open.add(placed, key, own)
+            placed.partial_matches += len(own.runs)
             for due in own.deadlines:
                 self._alarms.ring_at(due, own)
             self._watch(own)
@@ -127,8 +129,9 @@ class Progress:
         if timer is not None:
             placed.samples.append(timer() - started)
         runs = partials.runs
+        placed.partial_matches += len(runs) - len(before)
         if self.changed is not None and (before != runs or withheld != partials.withheld or partials.stopped):
-            self.changed[(placed, partials.key)] = None
+            self.changed.setdefault((placed, partials.key), is_new)
         if found:
             self._note(placed, partials.key, found, results)
         if runs or partials.withheld or partials.stopped or partials.deadlines:
@@ -205,8 +208,9 @@ class Progress:
         if deadlines:
             partials.deadlines = tuple(due for due in deadlines if due > time)
         self._note(placed, key, placed.machine.advance(partials, time), results)
+        placed.partial_matches += len(partials.runs) - len(before)
         if self.changed is not None and (before != partials.runs or deadlines != partials.deadlines):
-            self.changed[(placed, key)] = None
+            self.changed.setdefault((placed, key), False)
         if partials.idle:
             self.open.remove(placed, key, partials)
         else:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import msgspec
 
-from trimtab.cep.runs import Event, Partials, Run, Taken
+from trimtab.cep.runs import Event, Partials, Run, Taken, taken
 from trimtab.values import Row, decode
 
 _encode = msgspec.json.Encoder().encode
@@ -39,9 +38,20 @@ class StoredPartials(msgspec.Struct, array_like=True, frozen=True):
 
 def store(partials: Partials) -> StoredPartials:
     """Return partial matches as they are stored."""
+    if len(partials.runs) == 1 and not partials.withheld:
+        return _store_one(partials, partials.runs[0])
     writer = _Writer()
     runs, withheld = writer.runs(partials.runs), writer.runs(partials.withheld)
     return StoredPartials(writer.events, writer.taken, runs, withheld, partials.stopped, partials.deadlines)
+
+
+def _store_one(partials: Partials, run: Run) -> StoredPartials:
+    """Store a single one, as most are: it shares nothing."""
+    path = list(taken(run.path))[::-1]
+    events = [_stored(each.event) for each in path]
+    stages = [(each.stage, index, index - 1) for index, each in enumerate(path)]
+    last = len(path) - 1
+    return StoredPartials(events, stages, [(run.state, last)], [], partials.stopped, partials.deadlines)
 
 
 def load(stored: StoredPartials, number: Callable[[], int]) -> Partials:
@@ -51,20 +61,22 @@ def load(stored: StoredPartials, number: Callable[[], int]) -> Partials:
     events = [
         Event(decode(each.value), each.time, numbers[index], each.position) for index, each in enumerate(stored.events)
     ]
-    taken: list[Taken] = []
+    paths: list[Taken] = []
     firsts: list[Event] = []
     for stage, event, previous in stored.taken:
-        taken.append(Taken(stage, events[event], taken[previous] if previous >= 0 else None))
+        paths.append(Taken(stage, events[event], paths[previous] if previous >= 0 else None))
         firsts.append(firsts[previous] if previous >= 0 else events[event])
     partials = Partials()
-    partials.runs = [Run(state, taken[path], firsts[path]) for state, path in stored.runs]
-    partials.withheld = [Run(state, taken[path], firsts[path]) for state, path in stored.withheld]
+    partials.runs = [Run(state, paths[path], firsts[path]) for state, path in stored.runs]
+    partials.withheld = [Run(state, paths[path], firsts[path]) for state, path in stored.withheld]
     partials.stopped, partials.deadlines = stored.stopped, stored.deadlines
     return partials
 
 
-def _text(value: Any) -> msgspec.Raw:
-    return msgspec.Raw(value.line.rstrip() if isinstance(value, Row) else _encode(value))
+def _stored(event: Event) -> StoredEvent:
+    value = event.value
+    text = msgspec.Raw(value.line.rstrip() if isinstance(value, Row) else _encode(value))
+    return StoredEvent(event.time, event.number, event.position, text)
 
 
 class _Writer:
@@ -94,5 +106,5 @@ class _Writer:
     def _event(self, event: Event) -> int:
         if id(event) not in self._events:
             self._events[id(event)] = len(self.events)
-            self.events.append(StoredEvent(event.time, event.number, event.position, _text(event.value)))
+            self.events.append(_stored(event))
         return self._events[id(event)]

@@ -147,8 +147,16 @@ class RuleVersions:
     def row(self, sid: StreamId, placed: Placed, key: Key) -> StateRow:
         """Return what is to be stored of a rule for a key."""
         partials = self._streams.get(sid).open.find(placed, key)
-        value = None if partials is None else _encode(store(partials))
-        return StateRow(placed.name, key_text(key), _row_name(sid, placed.version), value)
+        return _row(sid, placed, key, partials)
+
+    def take_changed(self, sid: StreamId) -> Iterator[StateRow]:
+        """Yield what is different in what is stored of a stream since the last time."""
+        stream = self._streams.get(sid)
+        changed, stream.changed = stream.changed or {}, {}
+        for (placed, key), is_new in changed.items():
+            partials = stream.open.find(placed, key)
+            if partials is not None or not is_new:  # else it has begun and ended since
+                yield _row(sid, placed, key, partials)
 
     # --- changes ---
 
@@ -360,6 +368,11 @@ class RuleVersions:
         placed = self._compile(name, document).make()
         running.draining.setdefault(sid, []).append(placed)
         return placed
+
+
+def _row(sid: StreamId, placed: Placed, key: Key, partials: Partials | None) -> StateRow:
+    value = None if partials is None else _encode(store(partials))
+    return StateRow(placed.name, key_text(key), _row_name(sid, placed.version), value)
 
 
 def key_text(key: Key) -> str:

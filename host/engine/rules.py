@@ -53,9 +53,6 @@ class Rules:
         self._origins: dict[str, set[str]] = {}
         """Of internal sources: of which sources' events their matches are made."""
         self._rows: list[StateRow] = []
-        self._open: dict[str, dict[tuple[StreamId, str, Key], int]] = {}
-        """How many partial matches each rule has, by stream, version and key."""
-        self._open_in_all: Counter[str] = Counter()
         self._late: Counter[str] = Counter()
         self._touched: set[str] = set()
         self._looking: Iterator[str] = iter(())
@@ -72,31 +69,14 @@ class Rules:
         rows: list[StateRow] = []
         for name in deletes:
             rows += self.versions.drop(name)
-            self._open.pop(name, None)
-            del self._open_in_all[name]
         for name, one in compiled.items():
             rows += self.versions.put(name, one)
             self._touched.add(name)
-            self._count_open(name)
         # What waits where no rule looks any more is for no rule that comes later.
         for sid, _stream in self.streams.all():
             if not self.versions.looks_at(sid):
                 self.streams.drop(sid)
         return rows
-
-    def _count_open(self, name: str) -> None:
-        """Count the partial matches of a rule anew, after a change."""
-        sizes = self._open[name] = {}
-        del self._open_in_all[name]
-        running = self.versions.running.get(name)
-        if running is None:
-            return
-        for sid in {*running.placed, *running.draining}:
-            stream = self.streams.get(sid)
-            for placed in running.versions(sid):
-                for key in stream.keys_of(placed):
-                    sizes[(sid, placed.version, key)] = len(stream.open[key][placed].runs)
-        self._open_in_all[name] = sum(sizes.values())
 
     # --- events ---
 
@@ -153,7 +133,9 @@ class Rules:
         while (at := self.versions.due(sid, time)) is not None:
             for result in stream.advance(at - 1):
                 yield sid, result
-            self._rows += self.versions.switch_next(sid)
+            rows = self.versions.switch_next(sid)
+            self._rows += rows
+            self._touched.update(row.script for row in rows)
 
     def _note_late(self, sid: StreamId, late: list[Incoming]) -> None:
         self._late[sid.source] += len(late)
@@ -184,21 +166,9 @@ class Rules:
         """Return what is different in what is stored since the last time."""
         rows, self._rows = self._rows, []
         for sid, stream in self.streams.all():
-            if not stream.changed:
-                continue
-            for placed, key in stream.changed:
-                rows.append(self.versions.row(sid, placed, key))
-                partials = stream.open.find(placed, key)
-                self._size(placed.name, (sid, placed.version, key), 0 if partials is None else len(partials.runs))
-            stream.changed = {}
+            self._touched.update(placed.name for placed, _key in stream.changed or ())
+            rows += self.versions.take_changed(sid)
         return rows
-
-    def _size(self, name: str, place: tuple[StreamId, str, Key], size: int) -> None:
-        sizes = self._open.setdefault(name, {})
-        self._touched.add(name)
-        self._open_in_all[name] += size - sizes.pop(place, 0)
-        if size:
-            sizes[place] = size
 
     def take_counts(self) -> dict[str, RuleCount]:
         """Return what rules have done since the last time, by name: those of which something has changed."""
@@ -206,7 +176,7 @@ class Rules:
         counts: dict[str, RuleCount] = {}
         for name in touched.union(self._next_names()):
             running = self.versions.running.get(name)
-            count = None if running is None else self._count(name, running)
+            count = None if running is None else _count(running)
             if count is not None and (name in touched or count.condition_errors):
                 counts[name] = count
         return counts
@@ -222,24 +192,26 @@ class Rules:
             self._looking = iter(list(self.versions.running))
         return names
 
-    def _count(self, name: str, running: Running) -> RuleCount:
-        count = RuleCount(open=self._open_in_all[name])
-        for sid in {*running.placed, *running.draining}:
-            for placed in running.versions(sid):
-                before = placed.told or (0, 0, 0)
-                placed.told = now = (placed.matches, placed.timeouts, placed.overflows)
-                count.matches += now[0] - before[0]
-                count.timeouts += now[1] - before[1]
-                count.stopped += now[2] - before[2]
-                count.samples += placed.samples
-                placed.samples.clear()
-        compiled = running.compiled
-        count.condition_errors = compiled.new_errors()
-        count.last_error = compiled.last_error
-        return count
-
     def take_stopped(self) -> Iterator[tuple[Placed, Key]]:
         """Yield the rules that had too many partial matches for a key, since the last time."""
         for _sid, stream in self.streams.all():
             yield from stream.stopped
             stream.stopped = []
+
+
+def _count(running: Running) -> RuleCount:
+    count = RuleCount()
+    for sid in {*running.placed, *running.draining}:
+        for placed in running.versions(sid):
+            before = placed.told or (0, 0, 0)
+            placed.told = now = (placed.matches, placed.timeouts, placed.overflows)
+            count.matches += now[0] - before[0]
+            count.timeouts += now[1] - before[1]
+            count.stopped += now[2] - before[2]
+            count.open += placed.partial_matches
+            count.samples += placed.samples
+            placed.samples.clear()
+    compiled = running.compiled
+    count.condition_errors = compiled.new_errors()
+    count.last_error = compiled.last_error
+    return count

@@ -29,7 +29,7 @@ Values = dict[str, Stored]
 _decode = msgspec.json.Decoder().decode
 
 
-class StateRow(msgspec.Struct, array_like=True, frozen=True):
+class StateRow(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One value of the state of one key, or that it is gone."""
 
     script: str

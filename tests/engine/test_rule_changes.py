@@ -55,6 +55,12 @@ def test_what_was_discarded_is_gone_from_the_rows_too(lane: Lane) -> None:
     assert lane.rows.all == []
 
 
+def test_what_begins_and_ends_within_a_batch_is_not_stored(lane: Lane) -> None:
+    change(lane, rule())
+    result = lane.process(event(1, "a"), event(2, "b"), event(3, "a", key=2), watermark=9)
+    assert [row.key for row in result.changes] == ["2"]
+
+
 def test_drained_partial_matches_finish_under_the_old_version_and_new_ones_begin_under_the_new(lane: Lane) -> None:
     change(lane, rule())
     lane.out(event(1, "a"), watermark=1)
@@ -201,6 +207,16 @@ def test_the_size_of_the_steps_of_the_watermark_does_not_matter(lane: Lane, how:
         "carry": [{"x": [48], "y": [51]}, {"x": [49], "y": [51]}],
     }
     assert taken(found) == [*old, *between[how], *new]
+
+
+@pytest.mark.parametrize(("how", "left"), [("discard", 0), ("drain", 2), ("carry", 2)])
+def test_the_count_of_open_partial_matches_follows_a_change_at_its_time(lane: Lane, how: str, left: int) -> None:
+    change(lane, rule())
+    change(lane, rule(last="c", effective_at=50, on_change=how))
+    lane.out(event(41, "a"), event(42, "a", key=2), watermark=45)
+    assert lane.counts["r.rule.json"].open == 2
+    lane.out(watermark=60)
+    assert lane.counts["r.rule.json"].open == left
 
 
 def test_a_time_that_has_passed_means_now(lane: Lane) -> None:
@@ -355,6 +371,10 @@ def done(lane: Lane, step: Any, clock: int, number: int) -> list[Any]:
     )
 
 
+def opens(lane: Lane) -> dict[str, int]:
+    return {name: count.open for name, count in lane.counts.items()}
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(STEP, min_size=3, max_size=14), st.integers(1, 4))
 def test_a_lane_that_is_cut_anywhere_goes_on_exactly(steps: list[Any], every: int) -> None:
@@ -365,6 +385,7 @@ def test_a_lane_that_is_cut_anywhere_goes_on_exactly(steps: list[Any], every: in
         for number, step in enumerate(first + steps, 1):
             wanted = done(plain, step, clock, number)
             assert done(cut, step, clock, number) == wanted, number
+            assert {name: plain.counts[name].open for name in cut.counts} == opens(cut), number
             clock += step[1] if step[0] == "clock" else 0
             if number % every == 0:
                 cut = cut.again()
