@@ -15,6 +15,7 @@ from trimtab.engine.engine import Plan
 from trimtab.errors import Fault
 from trimtab.runtime.supervisor import Lane
 from trimtab.runtime.work import Barrier, Cut, Delivery, Work, tick
+from trimtab.values import lines_of, offsets
 
 _KEYS_REMEMBERED = 100_000
 
@@ -40,7 +41,7 @@ class Router:
         self._sources = sources
         self._ids = itertools.count(1)
         self._freed = asyncio.Event()
-        self._lane_of_key: dict[object, int] = {}
+        self._lane_of_key = _LaneOfKey(len(lanes))
 
     def room_made(self) -> None:
         """Wake those who wait for room."""
@@ -141,27 +142,41 @@ class Router:
 
     def _shares(self, batch: Batch, path: str) -> Iterator[tuple[int, Batch]]:
         """Split a batch by the lanes of its keys, keeping the order."""
-        lines = batch.data.split(b"\n")
-        positions = batch.positions_of(lines)
-        index_of = self.index_of
-        chosen = [index_of(key) for key in read_keys(batch.data, batch.count, path)]
-        for index in range(len(self._lanes)):
-            share = [i for i, lane in enumerate(chosen) if lane == index]
+        lines = lines_of(batch.data)
+        positions = batch.positions or offsets(lines, batch.start)
+        texts = map(_text, read_keys(batch.data, batch.count, path))
+        shares: list[list[int]] = [[] for _ in self._lanes]
+        for i, lane in enumerate(map(self._lane_of_key.__getitem__, texts)):
+            shares[lane].append(i)
+        for index, share in enumerate(shares):
             if share:
-                data = b"\n".join([lines[i] for i in share])
+                data = b"".join([lines[i] for i in share])[:-1]
                 kept = [positions[i] for i in share]
                 yield index, msgspec.structs.replace(batch, data=data, count=len(share), positions=kept)
 
     def index_of(self, key: object) -> int:
         """The lane of a key: by a hash that is the same in every run."""
-        text = key if type(key) is str else msgspec.json.encode(key)  # 1, 1.0 and "1" are different keys
-        index = self._lane_of_key.get(text)
-        if index is None:
-            if len(self._lane_of_key) >= _KEYS_REMEMBERED:
-                self._lane_of_key.clear()
-            data = text.encode() if isinstance(text, str) else text
-            index = self._lane_of_key[text] = zlib.crc32(data) % len(self._lanes)
+        return self._lane_of_key[_text(key)]
+
+
+class _LaneOfKey(dict[str | bytes, int]):
+    """The lanes of keys, by their texts; those that were asked for are remembered."""
+
+    def __init__(self, lanes: int) -> None:
+        super().__init__()
+        self._lanes = lanes
+
+    def __missing__(self, text: str | bytes) -> int:
+        if len(self) >= _KEYS_REMEMBERED:
+            self.clear()
+        data = text.encode() if isinstance(text, str) else text
+        index = self[text] = zlib.crc32(data) % self._lanes
         return index
+
+
+def _text(key: object) -> str | bytes:
+    """Return what tells keys apart: 1, 1.0 and "1" are different ones."""
+    return key if type(key) is str else msgspec.json.encode(key)
 
 
 def _split(batch: Batch, most: int) -> tuple[Batch, Batch | None]:
