@@ -21,9 +21,8 @@ from trimtab.cep.rule import read_rule
 from trimtab.cep.stream import Incoming, KeyedStream, Result
 from trimtab.engine.batch import Batch, Events, SourceSpec
 from trimtab.engine.rule_streams import StreamId, feed
+from trimtab.plugins.files.lines import BLOCK_SIZE
 
-BATCH = 56_000
-"""Bytes; about 512 events."""
 END = 1 << 60
 SOURCE = SourceSpec(key="rack", timestamp="ts")
 STREAM = StreamId("racks", None, event_time=True)
@@ -36,8 +35,8 @@ def place_rules(rules: int, threshold: int) -> list[Placed]:
 
 
 def batches(file: BinaryIO) -> Iterator[bytes]:
-    """Yield whole lines, without the last newline."""
-    while data := file.read(BATCH):
+    """Yield whole lines, without the last newline; as many as a file is read in."""
+    while data := file.read(BLOCK_SIZE):
         yield (data + file.readline())[:-1]
 
 

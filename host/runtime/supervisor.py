@@ -26,7 +26,7 @@ from trimtab.runtime.work import Barrier, Cut, Work, joined
 WINDOW = 2
 """Batches under way in a lane, but for those whose events are in flight: one in its hands, the next in its socket, so
 that it never waits for the host."""
-MOST_EVENTS = 1024
+MOST_EVENTS = 2048
 """In a batch."""
 FIRST_EVENTS = 64
 """In the first batches of a generation, until they show how long its handlers take."""

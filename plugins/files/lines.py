@@ -10,8 +10,8 @@ from trimtab.api import Codec, Records, SourceContext, SourceError
 READ_SIZE = 1 << 20
 """Bytes to read at once: few enough reads that handing each to a thread costs nothing."""
 
-BLOCK_SIZE = 1 << 16
-"""Bytes to deliver at once: some hundred events."""
+BLOCK_SIZE = 1 << 17
+"""Bytes to deliver at once: about a thousand events."""
 
 LONGEST_LINE = 16 << 20
 """Bytes that one line may have."""
