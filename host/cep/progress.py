@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from msgspec.structs import replace
@@ -10,14 +10,13 @@ from msgspec.structs import replace
 from trimtab.cep.alarms import Alarms
 from trimtab.cep.bindings import Key
 from trimtab.cep.machine import Found, TooManyPartialMatches
-from trimtab.cep.opened import Opened
+from trimtab.cep.opened import Opened, States
 from trimtab.cep.placed import Placed
 from trimtab.cep.program import Memo
 from trimtab.cep.runs import Event, Partials
 
 _SAMPLED = 64
 """One event in so many has its time taken."""
-_NO_STATES: Mapping[Placed, Partials] = {}
 
 Concerned: TypeAlias = tuple[int, int, Key, Any, int, list[Placed]]
 """An event that concerns somebody: time, number, key, value, position, rules that it may begin a match of."""
@@ -92,18 +91,23 @@ class Progress:
                 self.ring(time, results)
                 states = by_key.get(key)
             event = Event(value, time, number, position)
-            if states is None and len(beginning) == 1 and beginning[0].is_bound is None:
-                self._hand(Partials(placed=beginning[0], key=key), True, event, {}, True, results)
-            elif type(states) is Partials and not beginning:
-                self._hand(states, False, event, {}, False, results)
+            only = beginning[0] if len(beginning) == 1 and beginning[0].is_bound is None else None
+            if states is None and only is not None:
+                self._hand(Partials(placed=only, key=key), True, event, {}, True, results)
+            elif type(states) is Partials and (not beginning or states.placed is only):
+                self._hand(states, False, event, {}, only is not None, results)
             else:
-                self._hand_to_all(key, event, beginning, results)
+                self._hand_to_all(key, event, beginning, states, results)
         if self._handed:
             self._look_again(now, results)
 
-    def _hand_to_all(self, key: Key, event: Event, beginning: list[Placed], results: list[Result]) -> None:
+    def _hand_to_all(
+        self, key: Key, event: Event, beginning: list[Placed], states: States | None, results: list[Result]
+    ) -> None:
+        """Hand an event to several rules, in the order of the rules."""
         begins = {placed for placed in beginning if placed.is_bound is None or placed.is_bound(key)}
-        known, memo = self.open.get(key, _NO_STATES), Memo()
+        known = {states.placed: states} if isinstance(states, Partials) else states or {}
+        memo = Memo()
         for placed in sorted(begins.union(known), key=_by_order):
             partials = known.get(placed) or Partials(placed=placed, key=key)
             self._hand(partials, placed not in known, event, memo, placed in begins, results)
