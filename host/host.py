@@ -21,7 +21,7 @@ from trimtab.control.rules import choice, running_rules
 from trimtab.control.running import RunningStatus
 from trimtab.deploy.deployer import Deployer
 from trimtab.deploy.discoverers import find_discoverers
-from trimtab.deploy.plans import restore_plan
+from trimtab.deploy.plans import earlier_rules, restore_plan
 from trimtab.engine.engine import Plan
 from trimtab.errors import StateError
 from trimtab.plugin_manager import Plugins
@@ -88,8 +88,9 @@ class Host:
 
     async def _run(self, durable: Durable) -> None:
         number, rolled_back = self.store.latest_number(), self.store.rolled_back()
+        earlier = earlier_rules(self.store, 0 if durable.checkpoint is None else durable.checkpoint.generation)
         confinement = Confinement(self._config, self._plugins)
-        self._stream = Stream(self._config, durable, self._plan_of, number, rolled_back, confinement)
+        self._stream = Stream(self._config, durable, self._plan_of, number, rolled_back, earlier, confinement)
         self._checkpointer = Checkpointer(self._stream, durable, self._config.checkpoint_interval)
         self._deployer = Deployer(self.store, self._stream, self._expand, self._plugins.notify)
         self._replayer = Replayer(self._stream, self.store, self._config.sources, self._checkpointer)

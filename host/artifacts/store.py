@@ -199,6 +199,26 @@ class ArtifactStore:
             )
         return {row[0]: Version(*row) for row in self._db.rows(_GENERATION_SET, number)}
 
+    def changed_since(self, number: int) -> dict[str, list[Version | None]]:
+        """Return what ran in a generation and in the later ones, oldest first, of the names that have changed since.
+
+        None: it did not run. Nothing is returned for a number that was not committed, nor where nothing has changed.
+        """
+        if number > self.latest_number():
+            return {}
+        rows = self._db.rows(
+            """SELECT c.name, v.name, v.seq, v.hash, v.staged_at, v.origin FROM changes c
+               JOIN generations g ON g.number = c.generation LEFT JOIN versions v ON v.name = c.name AND v.seq = c.seq
+               WHERE c.generation > ? AND g.outcome = 'committed' AND c.fault IS NULL AND c.kind <> 'reloaded'
+               ORDER BY c.generation""",
+            number,
+        )
+        before = {row[0]: Version(*row) for row in self._db.rows(_GENERATION_SET, number)} if rows else {}
+        found: dict[str, list[Version | None]] = {}
+        for name, *version in rows:
+            found.setdefault(name, [before.get(name)]).append(None if version[1] is None else Version(*version))
+        return found
+
     def generations(self, limit: int, name: str | None = None) -> list[GenerationRecord]:
         """Return the last generations, committed and refused, newest first; with ``name``, those that touched it."""
         touched = "" if name is None else "WHERE number IN (SELECT generation FROM changes WHERE name = ?)"

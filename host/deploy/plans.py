@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from trimtab.artifacts.names import SETTINGS, is_loaded, is_settings, kind_of, resource_name
+from trimtab.artifacts.names import SETTINGS, is_loaded, is_rule, is_settings, kind_of, resource_name
 from trimtab.artifacts.store import ArtifactStore
 from trimtab.engine.engine import Plan
 from trimtab.errors import ChangeRefused, ConfigurationError, Fault
@@ -32,6 +32,19 @@ def restore_plan(store: ArtifactStore, generation: int, expand: Expand) -> Plan:
         settings=settings_of(contents, lenient(expand)),
         resources=resources_of(contents, lenient(expand)),
     )
+
+
+def earlier_rules(store: ArtifactStore, generation: int) -> dict[str, list[bytes | None]]:
+    """Return the documents of the rules that have changed since a generation, but for those that run now.
+
+    By name, oldest first: what ran in that generation and has run since. None: the rule was not there.
+    """
+    changed = store.changed_since(generation)
+    return {
+        name: [None if version is None else store.content(version.hash) for version in versions[:-1]]
+        for name, versions in changed.items()
+        if is_rule(name) and versions[-1] is not None
+    }
 
 
 def is_file(name: str) -> bool:

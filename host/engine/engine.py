@@ -19,7 +19,7 @@ from trimtab.engine.broken import BrokenInstance
 from trimtab.engine.dispatch import Dispatcher, Entering
 from trimtab.engine.result import BatchResult
 from trimtab.engine.rule_code import RuleCode, is_private, libraries_of, private_name
-from trimtab.engine.rule_loading import RuleLoader, pattern_version
+from trimtab.engine.rule_loading import RuleLoader, pattern_name, pattern_version
 from trimtab.engine.rule_versions import Compiled
 from trimtab.engine.rules import Rules
 from trimtab.engine.script import DEFAULT_TIMEOUT, HandlerSpec, Script, ScriptHost
@@ -148,10 +148,15 @@ class Engine:
         discards = any(active.instance.discards_state for active in candidate.loaded.values())
         return discards or candidate.plan.settings is not None or bool(candidate.plan.resources)
 
-    def commit(self, versions: Mapping[str, str] = MappingProxyType({})) -> list[StateRow]:
+    def commit(
+        self,
+        versions: Mapping[str, str] = MappingProxyType({}),
+        earlier: Mapping[str, Sequence[bytes | None]] = MappingProxyType({}),
+    ) -> list[StateRow]:
         """Make the prepared generation the running one. The instances it replaces wait for :meth:`close_retired`.
 
-        ``versions``: of scripts that do not run here and have left state. Returns what is different in the state.
+        ``versions``: of scripts that do not run here and have left state. ``earlier``: see :meth:`Rules.catch_up`.
+        Returns what is different in the state.
         """
         candidate = self._candidate
         if candidate is None:
@@ -167,7 +172,8 @@ class Engine:
             self._host.breakers.forget(name)
         self._active.update(candidate.loaded)
         with self._host.limits.running(_LONG):  # tells the host that there is life, where there are many
-            changes += self._rules.commit(self._changed_rules(candidate), self._gone_rules(candidate))
+            changes += self._rules.catch_up(earlier, candidate.rules)
+            changes += self._rules.commit(candidate.rules, self._gone_rules(candidate))
         self._files, self.generation = candidate.files, plan.generation
         self._host.resources.commit()
         self._dispatcher.forget_steps()
@@ -192,6 +198,7 @@ class Engine:
         entering: Callable[[str], None] = lambda _name: None,
         versions: Mapping[str, str] = MappingProxyType({}),
         clocks: Mapping[str, int] = MappingProxyType({}),
+        earlier: Mapping[str, Sequence[bytes | None]] = MappingProxyType({}),
     ) -> tuple[dict[str, Fault], list[StateRow]]:
         """Prepare and commit what was committed before, in a process that starts anew.
 
@@ -200,7 +207,7 @@ class Engine:
         state.
 
         ``broken``: scripts that are not even tried, with their faults. ``entering`` is told the name of each that is.
-        ``versions``: see :meth:`commit`. ``clocks``: how far event time had come, by source.
+        ``versions``, ``earlier``: see :meth:`commit`. ``clocks``: how far event time had come, by source.
         """
         files = self._next_files(plan)
         unmade = self._host.resources.prepare(plan.resources)
@@ -224,7 +231,8 @@ class Engine:
             if not is_rule(name):
                 loaded[name] = _broken(Script.of(name, files[name]), fault, loaded.get(name))
         self._candidate = _Candidate(plan, files, loaded, rules)
-        changes = self.commit(versions)
+        changes = self.commit(versions, earlier)
+        changes += self._rules.forget_all_but({*filter(is_rule, files), *map(pattern_name, faults)})
         return faults | unmade, changes
 
     def abort(self) -> None:
@@ -344,7 +352,7 @@ class Engine:
     ) -> None:
         active = loaded[name] = self._load(Script.of(name, files[name]), files)
         if active.instance.pattern is not None:
-            rules[f"{name}#pattern"] = self._pattern_of(active)
+            rules[pattern_name(name)] = self._pattern_of(active)
 
     def _load_rules(
         self,
@@ -423,17 +431,8 @@ class Engine:
             compiled.version = pattern_version(compiled.rule.pattern, script.version)
         return compiled
 
-    def _changed_rules(self, candidate: _Candidate) -> dict[str, Compiled]:
-        """Leave out patterns of scripts that are what they were: they keep what they have found so far."""
-        running = self._rules.versions.running
-        return {
-            name: compiled
-            for name, compiled in candidate.rules.items()
-            if name not in running or running[name].compiled.version != compiled.version
-        }
-
     def _gone_rules(self, candidate: _Candidate) -> list[str]:
-        scripts = [f"{name}#pattern" for name in (*candidate.loaded, *candidate.plan.deletes)]
+        scripts = map(pattern_name, (*candidate.loaded, *candidate.plan.deletes))
         gone = [name for name in scripts if name in self._rules.versions.running and name not in candidate.rules]
         return [*filter(is_rule, candidate.plan.deletes), *gone]
 

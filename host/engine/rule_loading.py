@@ -53,7 +53,7 @@ class RuleLoader:
         def build() -> Compiled:
             assert rule.pattern is not None  # noqa: S101 - only documents have none
             own = Rule(script, rule.pattern, target, source=source)
-            return self.compiled(f"{script}#pattern", self._checked(own), version, b"")
+            return self.compiled(pattern_name(script), self._checked(own), version, b"")
 
         return self._told(script, build)
 
@@ -103,6 +103,11 @@ class RuleLoader:
         known = {*self._sinks, *internal}
         if name not in known:
             raise _unknown(path, "emit: and a sink, or a source of type internal", name, dict.fromkeys(known))
+
+
+def pattern_name(script: str) -> str:
+    """Return the name of the rule that a script's pattern is."""
+    return f"{script}#pattern"
 
 
 def function_target(text: str) -> Target | None:

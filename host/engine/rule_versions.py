@@ -180,9 +180,15 @@ class RuleVersions:
         return [*running, *(each for each in waiting if any(target.name == script for target in each.calls))]
 
     def put(self, name: str, compiled: Compiled) -> list[StateRow]:
-        """Have a version run, now or from its time on. Returns what is different in what is stored."""
+        """Have a version run, now or from its time on. Returns what is different in what is stored.
+
+        The version that runs already goes on with what it has begun, and no other one takes its place.
+        """
         self._begin_with_previous(name)
-        self._unschedule(name)
+        stays = name in self.running and self.running[name].compiled.version == compiled.version
+        self._unschedule(name, but=compiled.version if stays else None)
+        if stays:
+            return list(self._take_stored(name))
         at, sids = compiled.rule.effective_at, self._streams.ids(compiled.rule)
         waiting = [] if at is None else [sid for sid in sids if not self._is_past(sid, at)]
         rows: list[StateRow] = []
@@ -201,12 +207,34 @@ class RuleVersions:
             rows += self._forget_drained(name)
         return [*rows, *self._take_stored(name)]
 
+    def catch_up(self, name: str, documents: Iterable[bytes | None]) -> list[StateRow]:
+        """After a start: have versions run that ran before, one after the other; None: the rule did not run.
+
+        Returns what is different in what is stored.
+        """
+        rows: list[StateRow] = []
+        for document in documents:
+            try:
+                rows += self.drop(name) if document is None else self.put(name, self._compile(name, document))
+            except ScriptError:  # it names what is no longer there: what it had begun can neither end nor be passed on
+                rows += self.drop(name)
+        return rows
+
+    def has_stored(self, name: str) -> bool:
+        """Whether partial matches of a rule wait for a version of it to run."""
+        return name in self._stored
+
+    def stored_names(self) -> list[str]:
+        """Return the rules of which something is stored and no version has run since the start."""
+        return [name for name in {*self._stored, *self._documents} if name not in self.running]
+
     def drop(self, name: str) -> list[StateRow]:
         """Have a rule run no more."""
         self._unschedule(name)
         running = self.running.pop(name, None)
         if running is None:
-            return []
+            stored = self._stored.pop(name, None)
+            return [*([] if stored is None else [cleared(name)]), *self._forget_documents(name)]
         for target in running.compiled.calls:
             self._callers.get(target.name, {}).pop(name, None)
         for sid, placed in running.placed.items():
@@ -301,10 +329,13 @@ class RuleVersions:
         self._streams.get(sid).add(placed)
         return placed
 
-    def _unschedule(self, name: str) -> None:
-        for sid in [sid for sid, switches in self._switches.items() if any(each.name == name for each in switches)]:
-            self._switches[sid] = [each for each in self._switches[sid] if each.name != name]
-            if not self._switches[sid]:
+    def _unschedule(self, name: str, but: str | None = None) -> None:
+        """Have no version wait for its time; ``but`` this one."""
+        for sid, switches in list(self._switches.items()):
+            left = [each for each in switches if each.name != name or each.compiled.version == but]
+            if left:
+                self._switches[sid] = left
+            else:
                 del self._switches[sid]
 
     def _is_past(self, sid: StreamId, at: int) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
 import msgspec
@@ -77,6 +77,29 @@ class Rules:
             if not self.versions.looks_at(sid):
                 self.streams.drop(sid)
         return rows
+
+    def catch_up(
+        self, earlier: Mapping[str, Sequence[bytes | None]], compiled: Mapping[str, Compiled]
+    ) -> list[StateRow]:
+        """Before the first commit of a lane: make the changes that came after what is stored.
+
+        ``earlier``: the documents of rules that ran when that was stored and since, oldest first, but for what runs
+        now; None: no rule ran. ``compiled``: what runs now. Returns what is different in what is stored.
+        """
+        rows: list[StateRow] = []
+        for name, documents in earlier.items():
+            rule = None if name not in compiled else compiled[name].rule
+            if rule is not None and (rule.effective_at is not None or self.versions.has_stored(name)):
+                rows += self.versions.catch_up(name, documents)
+        return rows
+
+    def forget_all_but(self, names: Container[str]) -> list[StateRow]:
+        """After a start: forget what is stored of rules that neither run nor have one of these names.
+
+        Returns what is different in what is stored.
+        """
+        gone = [name for name in self.versions.stored_names() if name not in names]
+        return [row for name in gone for row in self.versions.drop(name)]
 
     # --- events ---
 

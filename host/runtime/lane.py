@@ -85,8 +85,8 @@ class _Lane:
                 self._engine.load_state(rows)
             case wire.Hold(batch):
                 self._engine.hold(batch)
-            case wire.Restore(plan, broken, versions, clocks):
-                faults, changes = self._engine.restore(plan, broken, self._enter, versions, clocks)
+            case wire.Restore(plan, broken, versions, clocks, earlier):
+                faults, changes = self._engine.restore(plan, broken, self._enter, versions, clocks, earlier)
                 self._channel.send(wire.Committed(plan.generation, faults, changes))
             case wire.Abort():
                 self._engine.abort()

@@ -57,7 +57,8 @@ class Stream:
     """Everything that events flow through. An asynchronous context manager: inside, lanes run and sinks are open.
 
     ``generation``: the committed generation to begin with. ``plan_of``: the way from nothing to a committed
-    generation. ``rolled_back``: scripts that keep their state whatever they say.
+    generation. ``rolled_back``: scripts that keep their state whatever they say. ``earlier``: see
+    :meth:`LaneOwner.earlier_rules`.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Stream:
         plan_of: Callable[[int], Plan],
         generation: int,
         rolled_back: Collection[str],
+        earlier: Mapping[str, Sequence[bytes | None]],
         confinement: Confinement,
     ) -> None:
         specs = source_specs(config)
@@ -103,7 +105,7 @@ class Stream:
         waiting = [lane.waiting for lane in self.lanes]
         router, marks = self.router, {} if durable.checkpoint is None else durable.checkpoint.watermarks
         self.lanes[0].changes.add(distribute(stored, specs, waiting, router.index_of, router.next_id, marks))
-        self._rolled_back = rolled_back
+        self._rolled_back, self._earlier = rolled_back, earlier
         self._confinement = confinement
         self._sources = {name: _create(source, self.ingests[name]) for name, source in config.sources.items()}
         self._setup = Setup(
@@ -308,7 +310,7 @@ class Stream:
             generation=self.router.generation,
             sources={name: position for name, position in positions.items() if position is not None},
             watermarks={name: value for name, value in watermarks.items() if value is not None},
-            # Rules drop what another version has left, or keep it, by themselves; and they may be thousands.
+            # Of rules the generation tells, and they may be thousands.
             versions={name: script.version for name, script in self.loaded.items() if not is_rule(name)},
             covered=[future for ingest in self.ingests.values() for future in ingest.take_covered()],
         )
@@ -352,6 +354,10 @@ class Stream:
         checkpoint = self._durable.checkpoint
         versions = {} if checkpoint is None else checkpoint.versions
         return {name: version for name, version in versions.items() if name not in self._rolled_back}
+
+    def earlier_rules(self) -> Mapping[str, Sequence[bytes | None]]:
+        """See :class:`LaneOwner`."""
+        return self._earlier
 
     def watermarks(self, place: int | None) -> Mapping[str, int]:
         """See :class:`LaneOwner`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -55,6 +55,12 @@ class LaneOwner(Protocol):
 
     def state_versions(self) -> Mapping[str, str]:
         """The versions of the scripts that have left that state, where others may run now."""
+
+    def earlier_rules(self) -> Mapping[str, Sequence[bytes | None]]:
+        """The documents of rules that ran at the last checkpoint and since, where others run now; None: no rule ran.
+
+        By name, oldest first: what is stored of partial matches takes part in these changes.
+        """
 
     def watermarks(self, place: int | None) -> Mapping[str, int]:
         """How far the event time of each source has come before a place in the order of events, in ms; None: at all."""
@@ -372,9 +378,10 @@ class Lane:
             worker.last_sign = asyncio.get_running_loop().time()  # reading all of it may take a while
         for rows in changed:
             worker.send(wire.State([row for row in rows if row.script != WAITING]))
-        versions = {} if self._has_lived else dict(self._owner.state_versions())
-        plan = self._owner.plan_of(self.generation)
-        worker.send(wire.Restore(plan, self._broken, versions, dict(self.waiting.reached)))
+        restore = wire.Restore(self._owner.plan_of(self.generation), self._broken, clocks=dict(self.waiting.reached))
+        if not self._has_lived:  # else what is stored is of what runs
+            restore.versions, restore.earlier = dict(self._owner.state_versions()), dict(self._owner.earlier_rules())
+        worker.send(restore)
         while isinstance(message := await worker.receive(), wire.Entering):
             self._entered = message
         if not isinstance(message, wire.Committed):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -78,6 +79,8 @@ class Restore(msgspec.Struct, tag=True):
     """The versions of scripts that have left the state, where others may run now."""
     clocks: dict[str, int] = {}
     """How far event time had come in the lane, by source, in ms."""
+    earlier: dict[str, Sequence[bytes | None]] = {}
+    """The documents of rules that ran when the state was stored and since, oldest first; None: no rule ran."""
 
 
 class Hold(msgspec.Struct, tag=True):

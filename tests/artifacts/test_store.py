@@ -200,6 +200,20 @@ def test_the_whole_set_of_any_earlier_generation_is_known(store: ArtifactStore) 
     ]
 
 
+def test_what_has_changed_since_a_generation_is_known_step_by_step(store: ArtifactStore) -> None:
+    first = commit(store, a=b"1", b=b"1")
+    commit(store, a=b"2", c=b"1")
+    commit(store, a=None)
+    commit(store, a=b"3")
+    steps = {
+        name: [None if version is None else store.content(version.hash) for version in versions]
+        for name, versions in store.changed_since(first).items()
+    }
+    assert steps == {"a.js": [b"1", b"2", None, b"3"], "c.js": [None, b"1"]}
+    assert store.changed_since(store.latest_number()) == store.changed_since(99) == {}
+    assert set(store.changed_since(0)) == {"a.js", "b.js", "c.js"}
+
+
 def test_only_committed_generations_can_be_asked_for(store: ArtifactStore) -> None:
     commit(store, a=b"1")
     store.record_refused("change", {"a.js": Change("changed", None, FAULT)}, {})

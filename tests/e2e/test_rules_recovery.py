@@ -9,6 +9,8 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.e2e.project import Project, eventually, running
 from trimtab.cep import Matcher
 
@@ -137,3 +139,71 @@ def test_a_rule_with_a_key_of_its_own_sees_all_events_of_that_key_through_kills(
         project.send(END)
         eventually(lambda: found_by_the_host(project) >= set(expected), "everything is found")
         assert found_by_the_host(project) == set(expected)
+
+
+SELDOM = 'key = "k"\ntimestamp = "ts"\n[checkpoints]\ninterval = "1h"\n'
+"""But for the checkpoint of a stop in order."""
+NODES = [
+    {"name": t, "type": "ATOMIC", "quantifier": SINGLE, "condition": {"type": "AVIATOR", "expression": f"t == '{t}'"}}
+    for t in "ab"
+]
+A_THEN_B = {
+    "name": "a then b",
+    "type": "COMPOSITE",
+    "quantifier": SINGLE,
+    "nodes": NODES,
+    "edges": [{"source": "a", "target": "b", "type": "SKIP_TILL_NEXT"}],
+    "afterMatchStrategy": {"type": "NO_SKIP"},
+}
+
+
+def version(number: int, **fields: Any) -> str:
+    return json.dumps({"version": number, "pattern": A_THEN_B, "function": "emit:out", "source": "gps", **fields})
+
+
+def begin(project: Project) -> None:
+    """Begin a partial match of the first version, and have it in a checkpoint; the host runs on."""
+    project.send({"k": "x", "t": "a", "ts": 1000}, {"k": "x", "t": "-", "ts": 2000})
+    eventually(lambda: [rule["open"] for rule in project.ask("/api/rules")] == [1], "a partial match")
+    assert project.stop() == 0
+    project.start()
+
+
+def found_at_last(project: Project) -> list[tuple[str, int]]:
+    """What is found by what has begun, and by what begins now: keys and the times of their first events."""
+    events = [("x", "b", 3000), ("y", "a", 4000), ("y", "b", 5000), ("z", "-", 6000), ("z", "-", 7000)]
+    project.send(*[{"k": k, "t": t, "ts": ts} for k, t, ts in events])
+    eventually(lambda: "y" in {row["key"] for row in project.emitted()}, "what begins now is found")
+    return [(row["key"], row["events"]["a"][0]["ts"]) for row in project.emitted()]
+
+
+@pytest.mark.parametrize(
+    ("fields", "kept"),
+    [({"on_change": "carry"}, True), ({"on_change": "drain"}, True), ({"effective_at": 100_000}, True), ({}, False)],
+    ids=str,
+)
+def test_a_change_since_the_last_checkpoint_is_made_again_after_the_host_was_killed(
+    tmp_path: Path, fields: dict[str, Any], kept: bool
+) -> None:
+    project = Project(tmp_path, source=SELDOM)
+    project.save("r.rule.json", version(1))
+    with running(project):
+        begin(project)
+        project.save("r.rule.json", version(2, **fields))
+        eventually(lambda: project.status()["generation"] == 2, "the second version runs")
+        kill_host(project)
+        project.start()
+        assert found_at_last(project) == ([("x", 1000)] if kept else []) + [("y", 4000)]
+
+
+def test_a_rollback_while_the_host_is_stopped_carries_what_has_begun(tmp_path: Path) -> None:
+    project = Project(tmp_path, source=SELDOM)
+    project.save("r.rule.json", version(1, on_change="carry"))
+    with running(project):
+        begin(project)
+        project.save("r.rule.json", version(2, on_change="carry"))
+        eventually(lambda: project.status()["generation"] == 2, "the second version runs")
+        assert project.stop() == 0
+        project.trimtab("rollback", "r.rule.json")
+        project.start()
+        assert found_at_last(project) == [("x", 1000), ("y", 4000)]

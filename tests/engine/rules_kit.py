@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -36,8 +36,8 @@ Files = Mapping[str, Any]
 class Rows:
     """What a host stores of a lane: the last value of each row."""
 
-    def __init__(self) -> None:
-        self._rows: dict[tuple[str, str, str], StateRow] = {}
+    def __init__(self, rows: Iterable[StateRow] = ()) -> None:
+        self._rows = {(row.script, row.key, row.name): row for row in rows}
 
     def take(self, rows: Iterable[StateRow]) -> None:
         for row in rows:
@@ -54,13 +54,16 @@ class Rows:
 
 
 class Lane:
-    """One lane. ``rows`` and ``held`` are what a host would keep of it."""
+    """One lane. ``rows`` and ``held`` are what a host would keep of it.
 
-    def __init__(self, before: Lane | None = None) -> None:
-        self.rows: Rows = Rows() if before is None else before.rows
-        self.held: list[tuple[int, Batch]] = [] if before is None else before.held
+    ``before``: go on from what was kept of another lane. ``missed``: changes that were made since.
+    """
+
+    def __init__(self, before: Lane | None = None, missed: Sequence[Files] = ()) -> None:
+        self.rows: Rows = Rows([] if before is None else before.rows.all)
+        self.held: list[tuple[int, Batch]] = [] if before is None else list(before.held)
         self.files: dict[str, bytes] = {} if before is None else before.files
-        self.clocks: dict[str, int] = {} if before is None else before.clocks
+        self.clocks: dict[str, int] = {} if before is None else dict(before.clocks)
         self.log: list[LogEntry] = []
         self.counts: dict[str, RuleCount] = {}
         self.late: dict[str, int] = {}
@@ -78,12 +81,18 @@ class Lane:
         )
         self.engine = Engine([PythonEngine(), JavaScriptEngine()], host, SOURCES, lambda: self.now)
         if before is not None:
-            self._go_on(before)
+            self._go_on(before, missed)
 
-    def _go_on(self, before: Lane) -> None:
+    def _go_on(self, before: Lane, missed: Sequence[Files]) -> None:
+        earlier: dict[str, list[bytes | None]] = {}
+        for files in missed:
+            for name in files:
+                earlier.setdefault(name, []).append(self.files.get(name))
+            self.files = changed(self.files, files)
+        earlier = {name: documents for name, documents in earlier.items() if name in self.files}
         self.engine.load_state(self.rows.all)
-        plan = Plan(before.engine.generation, self.files, [], _loaded(self.files))
-        faults, changes = self.engine.restore(plan, clocks=self.clocks)
+        plan = Plan(before.engine.generation + len(missed), self.files, [], _loaded(self.files))
+        faults, changes = self.engine.restore(plan, clocks=self.clocks, earlier=earlier)
         assert faults == {}
         self.rows.take(changes)
         for _latest, batch in self.held:
@@ -93,9 +102,7 @@ class Lane:
         """Commit a change. Raises :class:`ChangeRefused`."""
         self.engine.prepare(self.plan(files, keeps_state=keeps_state))
         self.rows.take(self.engine.commit())
-        self.files = {
-            name: text for name, text in {**self.files, **texts(files)}.items() if files.get(name, "") is not None
-        }
+        self.files = changed(self.files, files)
         while self.engine.close_retired() is not None:
             pass
 
@@ -162,6 +169,11 @@ class Lane:
     def close(self) -> None:
         self.engine.close()
         self.tasks.close()
+
+
+def changed(before: Mapping[str, bytes], files: Files) -> dict[str, bytes]:
+    """What is there after a change."""
+    return {name: text for name, text in {**before, **texts(files)}.items() if files.get(name, "") is not None}
 
 
 def texts(files: Files) -> dict[str, bytes]:

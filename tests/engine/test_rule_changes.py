@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.cep.rule_json import Json, graph, group, node, quantifier, times, window
-from tests.engine.rules_kit import Lane, emitted, taken
+from tests.engine.rules_kit import Lane, changed, emitted, taken
+from trimtab.engine.rule_versions import PARTIAL
 
 CALLS = "def on_match(match, ctx): pass\ndef hot(event, partial): return True\n"
 
@@ -243,6 +244,15 @@ def test_a_change_that_waits_is_replaced_by_a_later_one_and_goes_with_the_rule(l
     assert lane.rows.all == []
 
 
+def test_going_back_to_what_runs_takes_back_a_change_that_waits_and_keeps_what_has_begun(lane: Lane) -> None:
+    change(lane, rule())
+    lane.out(event(1, "a"), watermark=1)
+    change(lane, rule(last="c", effective_at=50))
+    change(lane, rule())
+    found = lane.out(event(2, "b"), event(60, "a"), event(61, "c"), event(62, "b"), watermark=70)
+    assert taken(found) == [{"x": [1], "y": [2]}, {"x": [60], "y": [62]}]
+
+
 @pytest.mark.parametrize("cut", [45, 49, 50, 55])
 def test_a_change_that_waits_outlives_the_lane(lane: Lane, cut: int) -> None:
     change(lane, rule())
@@ -327,23 +337,36 @@ PATTERNS = [
     graph(node("x", "t == 'a'", times(2, 3, inner="SKIP_TILL_ANY")), Y, skip="SKIP_PAST_LAST_EVENT"),
     graph(X, node("y", "n > last('x').n + 3"), skip={"type": "SKIP_TO_LAST", "patternName": "x"}),
 ]
-STEP = st.one_of(
-    st.tuples(
-        st.just("events"),
-        st.lists(st.tuples(st.integers(0, 9), st.sampled_from("abc"), st.sampled_from([1, "k", None])), max_size=5),
-    ),
-    st.tuples(st.just("clock"), st.integers(0, 12)),
-    st.tuples(
-        st.just("change"),
-        st.tuples(
-            st.sampled_from("rq"),
-            st.integers(0, len(PATTERNS) - 1),
-            st.sampled_from(["discard", "drain"]),
-            st.none() | st.integers(0, 20),
-            st.booleans(),
-        ),
-    ),
+CHANGE = st.tuples(
+    st.sampled_from("rq"),
+    st.integers(0, len(PATTERNS) - 1),
+    st.sampled_from(["discard", "drain"]),
+    st.none() | st.integers(0, 20),
+    st.booleans(),
 )
+EVENTS = st.lists(
+    st.tuples(st.integers(0, 9), st.sampled_from("abc"), st.sampled_from([1, "k", None])),
+    max_size=5,
+)
+PASSING = st.tuples(st.just("events"), EVENTS) | st.tuples(st.just("clock"), st.integers(0, 12))
+STEP = PASSING | st.tuples(st.just("change"), CHANGE)
+
+
+def lane_with_a_rule() -> Lane:
+    """Where always some rule looks at the source: without any, what waits in a lane is dropped at once."""
+    lane = Lane()
+    lane.deploy({"k.rule.json": rule("none")})
+    return lane
+
+
+def files_of(change: Any, there: Mapping[str, bytes], clock: int) -> Json:
+    """A version of one of two rules, or that it goes, if it is there."""
+    name, pattern, how, after, deleted = change
+    at = {} if after is None else {"effective_at": clock + after}
+    document = rule(pattern=PATTERNS[pattern], id=name, on_change=how, timeouts="emit:timeouts", **at)
+    if deleted:
+        return {f"{name}.rule.json": None} if f"{name}.rule.json" in there else {}
+    return {f"{name}.rule.json": document}
 
 
 def done(lane: Lane, step: Any, clock: int, number: int) -> list[Any]:
@@ -357,11 +380,7 @@ def done(lane: Lane, step: Any, clock: int, number: int) -> list[Any]:
         ]
         result = lane.process(*events)
     else:
-        name, pattern, how, after, deleted = what
-        at = {} if after is None else {"effective_at": clock + after}
-        document = rule(pattern=PATTERNS[pattern], id=name, on_change=how, timeouts="emit:timeouts", **at)
-        if not deleted or f"{name}.rule.json" in lane.files:
-            lane.deploy({f"{name}.rule.json": None if deleted else document})
+        lane.deploy(files_of(what, lane.files, clock))
         return []
     assert result.failed == []
     return sorted(
@@ -371,24 +390,56 @@ def done(lane: Lane, step: Any, clock: int, number: int) -> list[Any]:
     )
 
 
-def opens(lane: Lane) -> dict[str, int]:
-    return {name: count.open for name, count in lane.counts.items()}
-
-
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(STEP, min_size=3, max_size=14), st.integers(1, 4))
 def test_a_lane_that_is_cut_anywhere_goes_on_exactly(steps: list[Any], every: int) -> None:
     first: list[Any] = [("change", (name, number, "drain", None, False)) for number, name in enumerate("rq")]
-    plain, cut = Lane(), Lane()
+    plain, cut = lane_with_a_rule(), lane_with_a_rule()
     clock = 100
     try:
         for number, step in enumerate(first + steps, 1):
             wanted = done(plain, step, clock, number)
             assert done(cut, step, clock, number) == wanted, number
-            assert {name: plain.counts[name].open for name in cut.counts} == opens(cut), number
+            assert all(cut.counts[name].open == plain.counts[name].open for name in {*cut.counts} & {*plain.counts})
             clock += step[1] if step[0] == "clock" else 0
             if number % every == 0:
                 cut = cut.again()
     finally:
         plain.close()
         cut.close()
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.lists(STEP, min_size=2, max_size=8),
+    st.lists(CHANGE, min_size=1, max_size=4),
+    st.lists(PASSING, min_size=2, max_size=8),
+)
+def test_changes_that_a_lane_has_missed_are_made_when_it_starts(
+    before: list[Any], missed: list[Any], after: list[Any]
+) -> None:
+    """As those of a host that was killed between a change and the next checkpoint."""
+    lane, clock = lane_with_a_rule(), 100
+    first: list[Any] = [("change", (name, number, "drain", None, False)) for number, name in enumerate("rq")]
+    for number, step in enumerate(first + before, 1):
+        done(lane, step, clock, number)
+        clock += step[1] if step[0] == "clock" else 0
+    files, changes = lane.files, []
+    for change in missed:
+        changes.append(files_of(change, files, clock))
+        files = changed(files, changes[-1])
+    started = Lane(lane, changes)
+    try:
+        for each in changes:
+            lane.deploy(each)
+        for number, step in enumerate(after, 100):
+            assert done(started, step, clock, number) == done(lane, step, clock, number), number
+            clock += step[1] if step[0] == "clock" else 0
+        assert rows_of_partial_matches(started) == rows_of_partial_matches(lane)
+    finally:
+        started.close()
+        lane.close()
+
+
+def rows_of_partial_matches(lane: Lane) -> set[tuple[str, str, str]]:
+    return {(row.script, row.key, row.name) for row in lane.rows.all if row.name.startswith(PARTIAL)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 from trimtab.engine.batch import SourceSpec
 from trimtab.engine.engine import Plan
@@ -35,6 +35,9 @@ class NoOwner:
         raise NotImplementedError
 
     def longest_timeout(self) -> float:
+        raise NotImplementedError
+
+    def earlier_rules(self) -> Mapping[str, Sequence[bytes | None]]:
         raise NotImplementedError
 
     async def finished(self, work: Work, result: BatchResult) -> None:
