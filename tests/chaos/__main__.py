@@ -21,6 +21,8 @@ from benchmarks.__main__ import describe_machine
 from tests.chaos.faults import FAULTS
 from tests.chaos.round import Report, play
 
+_SUMMED = ("events", "found", "kills", "unanswered", "repeated")
+
 
 def main() -> int:
     """Play rounds with the seeds from ``--seed`` on; returns 1 if one of them has failed."""
@@ -71,7 +73,7 @@ def _complaint(report: Report, root: Path) -> str:
 
 
 def _table(reports: Sequence[Report], seconds: float) -> Table:
-    numbers = ("rounds", "failed", "events", "host kills", "unanswered", "repeated", "s a round")
+    numbers = ("rounds", "failed", "events", "found", "host kills", "unanswered", "repeated", "s a round")
     table = Table("accident", *numbers, title=f"{len(reports)} rounds in {seconds:.0f} s")
     for kind in FAULTS:
         table.add_row(kind, *_row([report for report in reports if report.kind == kind]))
@@ -83,7 +85,7 @@ def _row(reports: Sequence[Report]) -> Iterable[str]:
     sums = (
         len(reports),
         sum(bool(report.wrong) for report in reports),
-        *(sum(getattr(report, name) for report in reports) for name in ("events", "kills", "unanswered", "repeated")),
+        *(sum(getattr(report, name) for report in reports) for name in _SUMMED),
     )
     mean = sum(report.seconds for report in reports) / max(1, len(reports))
     return [*(f"{value:,}" for value in sums), f"{mean:.1f}"]

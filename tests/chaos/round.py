@@ -33,6 +33,8 @@ class Report:
     seconds: float = 0.0
     events: int = 0
     kills: int = 0
+    found: int = 0
+    """Matches and time-outs of the rules."""
     repeated: int = 0
     """Values that were emitted more than once."""
     unanswered: int = 0
@@ -116,6 +118,7 @@ class _Round:
         report.wrong += not_stored(wanted, self._stage.stored())
         report.wrong += self._stage.tracebacks()
         report.events = len(self._workload.all())
+        report.found = len({each.identity for each in observed.found})
         report.kills = self._stage.kills
         report.unanswered = len(self._poster.unanswered)
-        report.repeated = repeated(observed.rows)
+        report.repeated = repeated(observed)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 import os
@@ -15,21 +14,23 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import msgspec
 import psutil
 
 from tests.chaos.model import Letter
+from tests.chaos.rules import Finding, rules
 from tests.chaos.verdict import Observed
-from tests.chaos.workload import Row, scripts
+from tests.chaos.workload import Row, scripts, version_of
 from tests.e2e.project import PATIENCE, Project, eventually
 from trimtab.engine.state import VERSION
 from trimtab.runtime.checkpoints import FILE_NAME as CHECKPOINTS
 from trimtab.runtime.checkpoints import CheckpointStore
 from trimtab.runtime.dead_letters import FILE_NAME as LETTERS
 from trimtab.runtime.dead_letters import DeadLetters, Filters
+from trimtab.runtime.waiting import WAITING
 
 LANES = 2
 _SOURCE = 'key = "key"\ntimestamp = "ts"'
@@ -38,24 +39,31 @@ _EXTRA = """
 type = "http"
 key = "key"
 token = "{token}"
+[sinks.found]
+type = "file"
+path = "found.jsonl"
 [checkpoints]
 interval = "100ms"
 """
-_decode = msgspec.json.Decoder(Row).decode
+Emitted = TypeVar("Emitted")
 
 
 class Stage(Project):
-    """A project with both scripts, and its host, which may die at any moment. ``rng`` decides what is left open."""
+    """A project with all scripts and rules, and its host, which may die at any moment.
+
+    ``rng`` decides what is left open.
+    """
 
     def __init__(self, folder: Path, rng: random.Random, environment: Mapping[str, str]) -> None:
         self.token = rng.randbytes(8).hex()
         super().__init__(folder, lanes=LANES, source=_SOURCE, extra=_EXTRA.format(token=self.token))
         self.rng = rng
         self.kills = 0
-        """How often the host has died: each time it may leave half a line behind."""
+        """How often the host has died: each time it may leave half a line behind in each file."""
+        self.starts = 0
         self.version = 0
         self.may_run = frozenset[int]()
-        """The versions of the scripts of which one must run in the end."""
+        """The versions of which one must run in the end."""
         self._environment = {**os.environ, **environment}
         self._struck: set[int] = set()
         self.swap()
@@ -65,6 +73,7 @@ class Stage(Project):
     def launch(self) -> None:
         """Start the host and wait for nothing."""
         self._struck.clear()
+        self.starts += 1
         command = [sys.executable, "-m", "trimtab", "run", "--config", str(self.config)]
         with self.log.open("a") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, text=True, env=self._environment)
@@ -120,17 +129,17 @@ class Stage(Project):
     # --- changes ---
 
     def swap(self) -> None:
-        """Save the next version of both scripts, as one change."""
+        """Save the next version of all scripts and rules, as one change."""
         self.version += 1
         self.may_run = frozenset({self.version})
-        self.checkout(scripts(self.version))
+        self.checkout(_files(self.version))
 
     def running_version(self) -> int | None:
-        """Return which version of both scripts runs; None while it is not the same of both, or not a known one."""
-        running = {script["name"]: script["version"] for script in self.status()["scripts"]}
+        """Return which version runs; None while it is not the same of all scripts and rules, or not a known one."""
+        artifacts = [*self.status()["scripts"], *self.ask("/api/rules")]
+        running = {artifact["name"]: artifact["version"] for artifact in artifacts}
         for version in range(1, self.version + 1):
-            hashes = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in scripts(version).items()}
-            if running == {name: found[:12] for name, found in hashes.items()}:
+            if running == {name: version_of(text) for name, text in _files(version).items()}:
                 return version
         return None
 
@@ -156,19 +165,21 @@ class Stage(Project):
 
     def observed(self) -> Observed:
         """Return what has come out so far."""
-        rows, torn = self._rows()
-        return Observed(rows, self._letters(), max(0, torn - self.kills))
+        rows, torn_rows = self._written("out.jsonl", Row)
+        found, torn_found = self._written("found.jsonl", Finding)
+        return Observed(rows, found, self._letters(), torn_rows + torn_found, self.starts)
 
-    def _rows(self) -> tuple[list[Row], int]:
-        path = self.folder / "out.jsonl"
+    def _written(self, name: str, kind: type[Emitted]) -> tuple[list[Emitted], int]:
+        """Return what stands in the file of a sink, and how many lines are not whole beyond those that may be."""
+        path, decode = self.folder / name, msgspec.json.Decoder(kind).decode
         lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
-        rows, torn = [], 0
+        emitted, torn = [], 0
         for line in lines:
             try:
-                rows.append(_decode(line))
+                emitted.append(decode(line))
             except msgspec.DecodeError:
                 torn += 1
-        return rows, torn
+        return emitted, max(0, torn - self.kills)
 
     def _letters(self) -> frozenset[Letter]:
         letters = DeadLetters(self.state / LETTERS)
@@ -183,16 +194,23 @@ class Stage(Project):
         return re.findall(r"^Traceback .*(?:\n[ {].*)*\n.*", self.log.read_text(), re.MULTILINE)
 
     def stored(self) -> dict[tuple[str, str], dict[str, Any]]:
-        """Return the state in the last checkpoint by script and key, timers included."""
+        """Return what the last checkpoint holds, by script or rule and key, timers and partial matches included.
+
+        The last event of the file may still wait there until it is known in each lane that its time has come.
+        """
         found: dict[tuple[str, str], dict[str, Any]] = defaultdict(dict)
         store = CheckpointStore(self.state / CHECKPOINTS)
         try:
             for row in itertools.chain.from_iterable(store.rows()):
-                if row.name != VERSION and row.value is not None:
+                if row.script != WAITING and row.name != VERSION and row.value is not None:
                     found[row.script, json.loads(row.key)][row.name] = json.loads(row.value)
         finally:
             store.close()
         return found
+
+
+def _files(version: int) -> dict[str, str]:
+    return scripts(version) | rules(version)
 
 
 def _kill(pid: int) -> None:

@@ -1,7 +1,11 @@
-"""What a round feeds to the host: two scripts that do the same in two languages, and events of two sources."""
+"""What a round feeds to the host: two scripts that do the same in two languages, and events of two sources.
+
+Each counts the matches of a rule besides.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +21,8 @@ BRIEF_MS = 30
 """How long one of the values is kept."""
 EPOCH_MS = 1_700_000_000_000
 BOTH = ("count.py", "count.js")
+HIGHEST = 9
+"""The highest value of an event. It begins no partial match."""
 
 PYTHON = """
 from trimtab import emit, state, timer
@@ -47,6 +53,10 @@ def on_timer(timer, ctx):
     emit("out", row("timer", ctx, timer["data"], at=timer["at"], fired=state.incr("fired")))
 
 
+def on_match(match, ctx):
+    emit("found", {{**match, "count": state.incr("matches"), "handled_by": VERSION}})
+
+
 def row(kind, ctx, n, **facts):
     return {{"script": "count.py", "kind": kind, "key": ctx.key, "n": n, "id": ctx.id, "version": VERSION, **facts}}
 """
@@ -75,6 +85,10 @@ export function onTimer(timer, ctx) {{
   emit("out", row("timer", ctx, timer.data, {{ at: timer.at, fired: state.incr("fired") }}));
 }}
 
+export function onMatch(match, ctx) {{
+  emit("found", {{ ...match, count: state.incr("matches"), handled_by: VERSION }});
+}}
+
 function row(kind, ctx, n, facts) {{
   return {{ script: "count.js", kind, key: ctx.key, n, id: ctx.id, version: VERSION, ...facts }};
 }}
@@ -85,6 +99,15 @@ def scripts(version: int) -> dict[str, str]:
     """Return both scripts; versions differ in nothing but their number."""
     sources = dict(zip(BOTH, (PYTHON, JAVASCRIPT), strict=True))
     return {name: source.format(version=version, timer=TIMER_MS, brief=BRIEF_MS) for name, source in sources.items()}
+
+
+def version_of(text: str) -> str:
+    """Return what a host calls a version of a script or rule."""
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+Identity = tuple[str, str, str, int | tuple[int, ...]]
+"""Of what was emitted: script or rule, kind, key, number of the event; of what a rule has found those of all its events."""
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -101,6 +124,11 @@ class Row(msgspec.Struct, frozen=True):
     fired: int | None = None
     state: dict[str, Any] | None = None
 
+    @property
+    def identity(self) -> Identity:
+        """What tells it from all others, however often it comes."""
+        return self.script, self.kind, self.key, self.n
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -111,11 +139,13 @@ class Event:
     do: str = "count"
     ts: int | None = None
     """Event time in ms; None: posted, so without one."""
+    value: int = HIGHEST
+    """What rules look at."""
 
     def line(self) -> str:
         """Return the event as the host gets it."""
         stamp = {} if self.ts is None else {"ts": self.ts}
-        return msgspec.json.encode({"n": self.n, "key": self.key, "do": self.do, **stamp}).decode()
+        return msgspec.json.encode({"n": self.n, "key": self.key, "do": self.do, "value": self.value, **stamp}).decode()
 
 
 class Workload:
@@ -133,7 +163,7 @@ class Workload:
         self._last: list[Event] = []
 
     def closing(self) -> Sequence[Event]:
-        """One more event a key, behind all others, and one whose time is later than that of every timer."""
+        """One more event a key, behind all others, and one whose time is behind every timer and every window."""
         last = self._for_each_key("count")
         self._stamp += 1000 * TIMER_MS
         last.append(self._line("end", "end"))
@@ -158,10 +188,13 @@ class Workload:
 
     def _line(self, key: str, do: str) -> Event:
         self._stamp += EVENT_MS
-        return Event(self._number(), key, do, self._stamp)
+        return Event(self._number(), key, do, self._stamp, self._value(do))
 
     def _post(self, key: str, do: str) -> Event:
-        return Event(self._number(), key, do)
+        return Event(self._number(), key, do, value=self._value(do))
+
+    def _value(self, do: str) -> int:
+        return self._rng.randint(0, HIGHEST) if do in ("count", "fail") else HIGHEST
 
     def _number(self) -> int:
         self._made += 1
