@@ -8,10 +8,13 @@ import zlib
 from pathlib import Path
 
 from trimtab.api import SourceContext, SourceError
-from trimtab.plugins.files.lines import BLOCK_SIZE, READ_SIZE, LineCutter, deliver
+from trimtab.plugins.files.lines import READ_SIZE, LineCutter, deliver
 
 HEAD_SIZE = 1024
 """First bytes of a file that tell it from another one that got its inode."""
+
+_LEAST_READ = 1 << 16
+"""Bytes to ask for where less is there: more may have come by then."""
 
 Head = tuple[int, int]
 """How many first bytes of a file were looked at, and their checksum."""
@@ -79,7 +82,7 @@ class OpenFile:
         # Python makes room for all that is asked for. A follower asks some hundred times a second for what is seldom
         # much: with 1 MiB each time, the allocator's heaps grow to that and are never given back.
         there = os.fstat(self._descriptor).st_size - position
-        chunk = os.pread(self._descriptor, max(BLOCK_SIZE, min(there, READ_SIZE)), position)
+        chunk = os.pread(self._descriptor, max(_LEAST_READ, min(there, READ_SIZE)), position)
         if position == len(self._head) < HEAD_SIZE:
             self._head += chunk[: HEAD_SIZE - position]
         return chunk
