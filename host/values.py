@@ -116,6 +116,11 @@ class Decoded(list[Any]):
         return [value.get(name, MISSING) for value in self]
 
 
+def are_times(values: Sequence[Any]) -> bool:
+    """Whether values are plain times: integers within ``LATEST``, at least one."""
+    return {*map(type, values)} == {int} and -LATEST < min(values) <= max(values) < LATEST
+
+
 _PLAIN_KEY: Any = str | int | None
 _PLAIN_TIME: Any = Annotated[int, msgspec.Meta(gt=-LATEST, lt=LATEST)]
 

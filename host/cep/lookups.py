@@ -252,7 +252,7 @@ class _FieldIndex(Generic[R]):
         least, most = _alike(self._least, column), _alike(self._most, column)
         if most > -inf:
             beyond = [(i, value) for i, value in enumerate(column) if value <= most or value >= least]
-        elif len(self._above.rules) == 1:
+        elif len(self._above.rules) == 1:  # then there is nothing to look up for each of them
             return found + [(i, self._above.rules) for i, value in enumerate(column) if value >= least]
         elif least < inf:
             beyond = [(i, value) for i, value in enumerate(column) if value >= least]

@@ -11,7 +11,7 @@ from trimtab.cep.bindings import as_key
 from trimtab.cep.matcher import as_match
 from trimtab.cep.placed import Placed
 from trimtab.cep.stream import Incoming, KeyedStream, Result
-from trimtab.values import INVALID, LATEST, Decoded, Lines, Values, fields_of, read_path
+from trimtab.values import INVALID, LATEST, Decoded, Lines, Values, are_times, fields_of, read_path
 
 _decode = msgspec.json.Decoder().decode
 _decode_lines = msgspec.json.Decoder().decode_lines
@@ -90,7 +90,7 @@ class EventReader:
             return None
         if len(times) != len(lines) or not all(map(bytes.strip, lines)):
             return None
-        if not plain and ({*map(type, times)} != {int} or not -LATEST < min(times) <= max(times) < LATEST):
+        if not (plain or are_times(times)):
             return None
         first = self.count
         self._lines += len(lines)

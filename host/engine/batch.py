@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from trimtab.engine.state import DueTimer
-from trimtab.values import INVALID, LATEST, Decoded, Lines, Values, fields_of, has_blank, read_path
+from trimtab.values import INVALID, LATEST, Decoded, Lines, Values, are_times, fields_of, has_blank, read_path
 
 
 class SourceSpec(msgspec.Struct, frozen=True):
@@ -229,7 +229,7 @@ class Events:
         return fields.keys(rows), fields.times(rows), len(rows), plain
 
     def _take_timestamps(self, values: list[Any]) -> None:
-        if self.plain or ({*map(type, values)} == {int} and min(values) > -LATEST and max(values) < LATEST):
+        if self.plain or are_times(values):
             self.timestamps, self.max_timestamp = values, max(values)
         else:
             arrival = self.batch.arrival

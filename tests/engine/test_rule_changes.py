@@ -277,6 +277,19 @@ def test_a_version_that_can_no_longer_be_read_does_not_keep_the_lane_from_starti
     lane.close()
 
 
+def test_what_a_version_has_begun_that_can_no_longer_be_read_is_dropped_when_a_lane_has_missed_a_change(
+    lane: Lane,
+) -> None:
+    change(lane, rule())
+    lane.out(event(1, "a"), watermark=1)
+    lane.files = {"r.rule.json": b'{"pattern": 5}'}
+    started = Lane(lane, [{"r.rule.json": rule(last="c", on_change="drain")}])
+    assert not any(row.name.startswith(PARTIAL) for row in started.rows.all)
+    found = started.out(event(2, "b"), event(3, "a"), event(4, "c"), watermark=9)
+    assert taken(found) == [{"x": [3], "y": [4]}]
+    started.close()
+
+
 # --- scripts that rules call -------------------------------------------------------------------------------
 
 CALLERS: dict[str, Json] = {
